@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-GRAPHICS := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2
+LIBRARIES := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2 libgomp1
 export MUJOCO_GL ?= egl
 
 # Where a ROS 2 is sourced its rclpy, messages and pinocchio must win, so no wheels of them.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest pytest-xdist ruff 'pyright[nodejs]' hatchling editables typer rich \
+INSTALL = $(PIP) install --no-deps -r ros2_ws/requirements-no-deps.txt \
+	&& $(PIP) install -r ros2_ws/requirements.txt pytest pytest-xdist ruff 'pyright[nodejs]' hatchling editables typer rich \
 	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -95,14 +96,33 @@ $(VENV)/.docs: $(READY)
 	@$(PIP) install -c constraints.txt $(DOCS)
 	@touch $@
 
-# Rendering without a display needs EGL from the system.
+# What a demo imports must load before the environment counts as ready, and rendering without a display needs EGL from the system.
+# pip removes files of MuJoCo 4 when it upgrades MuJoCo 3 in place: then it is installed anew.
+IMPORTS := av, cv2, matplotlib, mujoco, pinocchio, rclpy, ruckig, sentencepiece, torch
+
 .PHONY: graphics
 graphics:
-	@draws() { $(BIN)/python -c 'import mujoco; mujoco.GLContext(64, 64).make_current()' >/dev/null 2>&1; }; \
-	draws && exit 0; \
+	@loads() { $(BIN)/python -c 'import $(IMPORTS)' 2>&1; }; \
+	draws() { $(BIN)/python -c 'import mujoco; mujoco.GLContext(64, 64).make_current()' >/dev/null 2>&1; }; \
+	if loads >/dev/null && draws; then exit 0; fi; \
+	if ! $(BIN)/python -c 'import mujoco' >/dev/null 2>&1; then \
+		$(PIP) install --force-reinstall --no-deps $$($(PIP) freeze | grep '^mujoco'); \
+	fi; \
+	if loads >/dev/null && draws; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then root=""; elif sudo -n true 2>/dev/null; then root="sudo -n"; else root=none; fi; \
 	if [ "$$root" != none ] && command -v apt-get >/dev/null; then \
-		echo "Installing $(GRAPHICS) ..."; \
-		$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(GRAPHICS) >/dev/null; \
+		echo "Installing $(LIBRARIES) ..."; \
+		$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(LIBRARIES) >/dev/null; \
 	fi; \
-	draws || { echo "MuJoCo cannot render here; it needs EGL: sudo apt-get install $(GRAPHICS), then run make again"; exit 1; }
+	why="$$(loads)" || { echo "$$(tail -1 <<< "$$why"): sudo apt-get install $(LIBRARIES), then run make again"; exit 1; }; \
+	draws || { echo "MuJoCo cannot render here; it needs EGL: sudo apt-get install $(LIBRARIES), then run make again"; exit 1; }
+
+# The lowest version of everything that pyproject.toml allows, in an environment of its own.
+OLDEST := $(VENV)-oldest
+
+.PHONY: test-oldest
+test-oldest:  ## the quick tests with the lowest versions that are allowed
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check -qq install uv
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[all,dev]'
+	@$(OLDEST)/bin/python -m pytest -m "not long and not realtime"

@@ -70,7 +70,7 @@ def test_every_key_of_a_rig_is_listed_with_its_meaning(pages):
     page = pages["reference/rig.md"]
     for field in dataclasses.fields(Rig):
         assert f"| `{field.name}` |" in page
-    assert "| `teleport_rad` | number | `0.5` | how far" in page
+    assert "| `teleport_rad` | number from 0.01 to 1 | `0.5` | how far" in page
 
 
 def test_every_device_with_a_driver_is_listed(pages):

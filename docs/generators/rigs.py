@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tables import code, table
 from xlvla import catalog
@@ -98,7 +98,7 @@ def summary(kind: type) -> str:
 def fields_table(kind: type) -> str:
     """Key, type, default and meaning of every field of a dataclass."""
     meanings = _meanings(kind)
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     rows = []
     for field in dataclasses.fields(kind):
         row = [code(field.name), _type(hints[field.name]), _default(field)]
@@ -126,15 +126,21 @@ def _meanings(kind: type) -> dict[str, str]:
 
 
 def _type(hint: Any) -> str:
-    """A type as a reader of YAML knows it; dataclasses of a rig link to their section."""
+    """A type as a reader of YAML knows it, with the range of a number; dataclasses of a rig link
+    to their section.
+    """
     origin = get_origin(hint)
     arguments = get_args(hint)
+    if origin is Annotated:
+        return f"{_type(arguments[0])} {arguments[1]}"
     if origin in (Union, types.UnionType):
         return f"{_type(_without_null(hint))} or null"
     if origin is Literal:
         return ", ".join(code(argument) for argument in arguments)
     if origin is tuple and ... not in arguments:
-        return f"{len(arguments)} numbers"
+        numbers = f"{len(arguments)} numbers"
+        entry = arguments[0]
+        return f"{numbers} {get_args(entry)[1]}" if get_origin(entry) is Annotated else numbers
     if origin in (tuple, list):
         return f"list of {_type(arguments[0])}"
     if _is_mapping(hint):

@@ -23,6 +23,8 @@ from safetensors.numpy import load
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError, unknown
+from xlvla.files import reading_card
+from xlvla.text import plain
 from xlvla.types import SIDES, Side
 
 Array = NDArray[np.float32]
@@ -154,6 +156,17 @@ class Codec:
                 catalogue's.
         """
         path = SHIPPED if path is None else Path(path)
+        with reading_card(path):
+            codec = cls._read(path)
+            for (hand, side), part in codec._parts.items():
+                latent = part.encode(part.middle[None])
+                if latent.shape != (1, codec.latent_dim) or not np.isfinite(latent).all():
+                    raise ValueError(f"the weights of the {side} {hand} make no latent")
+                codec.decode(hand, side, latent)
+        return codec
+
+    @classmethod
+    def _read(cls, path: Path) -> Codec:
         content, card = read_checksummed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
         parts: dict[tuple[str, Side], HandCodec] = {}
@@ -222,14 +235,16 @@ def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[by
         load(content)
         length = int.from_bytes(content[:8], "little")
         about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
-        raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
+    # The others: types of numbers that numpy does not have.
+    except (SafetensorError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise XlvlaError(f"{path} is not a safetensors file: {plain(error, 200)}") from None
     if about.get("format") != form:
         raise XlvlaError(
             f"{path} is not a {kind} of this version: its format is "
             f"'{about.get('format', 'not given')}', '{form}' is needed"
         )
-    return content, json.loads(about["card"])
+    with reading_card(path):
+        return content, json.loads(about["card"])
 
 
 def _part(tensors: Mapping[str, Array], entry: ModelCard, activation: str) -> HandCodec:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from xlvla.errors import unknown_line
+from xlvla.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -14,18 +15,13 @@ class JointCalibration:
     """joint angle = sign * scale * (angle by the device's data sheet) + offset [rad]."""
 
     sign: float = 1.0
-    offset: float = 0.0
-    scale: float = 1.0
+    offset: Annotated[float, Range(-12.6, 12.6)] = 0.0
+    scale: Annotated[float, Range(0.01, 100)] = 1.0
 
     def faults(self, where: str) -> list[str]:
-        faults = (
-            [] if self.sign in (1.0, -1.0) else [f"{where}.sign: must be 1 or -1, is {self.sign}"]
-        )
-        return (
-            faults
-            if self.scale > 0
-            else [*faults, f"{where}.scale: must be above 0, is {self.scale}"]
-        )
+        if self.sign in (1.0, -1.0):
+            return []
+        return [f"{where}.sign: must be 1 or -1, is {self.sign}"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class DeviceConfig:
     address: str = ""
     driver: str = ""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    rate_hz: float = 200.0
+    rate_hz: Annotated[float, Range(1, 1000)] = 200.0
     calibration: Mapping[str, JointCalibration] = field(default_factory=dict[str, JointCalibration])
     emulated: bool = False
 
@@ -61,8 +57,6 @@ class DeviceConfig:
                 f"{where}: 'address' is missing: the serial port, host or network interface of the "
                 "device"
             )
-        if not self.rate_hz > 0:
-            faults.append(f"{where}.rate_hz: must be above 0, is {self.rate_hz}")
         for joint, calibration in self.calibration.items():
             if joint not in joints:
                 faults.append(f"{where}.calibration: {unknown_line('joint', joint, joints)}")

@@ -4,6 +4,7 @@ what to do.
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 import importlib.util
 import os
@@ -11,6 +12,8 @@ import sys
 import tempfile
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+
+from xlvla.errors import missing_library
 
 LARGEST_DOMAIN = 232
 """Ports of a larger one would be beyond the last port there is."""
@@ -144,9 +147,20 @@ def _files_fault() -> str:
     return f"only {allowed} files may be open at once, nodes need {LEAST_FILES}: ulimit -n 1024"
 
 
+def _egl_fault() -> str:
+    """Without a display pictures are drawn through EGL, which is the system's."""
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError as error:
+        return missing_library(error) or f"libEGL.so.1 cannot be loaded: {error}"
+    return ""
+
+
 def _graphics_fault() -> str:
     """MuJoCo ends with a traceback where it is told to draw with what is not there."""
     value = os.environ.get("MUJOCO_GL", "").lower()
+    if sys.platform == "linux" and value in ("", "egl"):
+        return _egl_fault()
     if sys.platform != "linux" or value not in ("osmesa", "glfw"):
         known = (
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import traceback
 from collections.abc import Iterable
 
@@ -52,10 +53,39 @@ _OF_THE_MACHINE = {
 }
 
 
+PACKAGES = {
+    "libEGL": "libegl1 libegl-mesa0",
+    "libGL": "libgl1 libgl1-mesa-dri",
+    "libGLESv2": "libgles2",
+    "libOSMesa": "libosmesa6",
+    "libgomp": "libgomp1",
+    "libhidapi-hidraw": "libhidapi-hidraw0",
+    "libhidapi-libusb": "libhidapi-libusb0",
+    "libusb-1.0": "libusb-1.0-0",
+}
+"""Debian's packages, by the libraries that Python's packages need and do not bring."""
+
+_MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+?)\.so(\S*): cannot open shared object file")
+
+
+def missing_library(error: BaseException) -> str | None:
+    """Which of the system's libraries an import lacks, as one line; None for any other error."""
+    found = _MISSING_LIBRARY.search(str(error))
+    if found is None or not isinstance(error, (ImportError, OSError)):
+        return None
+    name, version = found.groups()
+    package = PACKAGES.get(name)
+    advice = f"sudo apt-get install {package}" if package else "install the package that has it"
+    return f"{name}.so{version} is not installed on this machine: {advice}"
+
+
 def machine_line(error: BaseException) -> str | None:
-    """What a full disk, a lack of rights or the like prevented, as one line; None for any other
-    error.
+    """What a full disk, a lack of rights or libraries or the like prevented, as one line; None for
+    any other error.
     """
+    lacking = missing_library(error)
+    if lacking is not None:
+        return lacking
     if not isinstance(error, OSError):
         return None
     if (

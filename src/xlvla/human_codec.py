@@ -31,6 +31,7 @@ from xlvla.codec import (
     rows,
 )
 from xlvla.errors import XlvlaError
+from xlvla.files import reading_card
 from xlvla.types import FINGERS, Side
 
 FORMAT = "xlvla-human-1"
@@ -62,6 +63,11 @@ class HumanCodec:
             XlvlaError: the file is missing or no such file, or speaks the latent of another codec.
         """
         path = SHIPPED if path is None else Path(path)
+        with reading_card(path):
+            return cls._read(codec, path)
+
+    @classmethod
+    def _read(cls, codec: Codec, path: Path) -> HumanCodec:
         content, card = read_checksummed(path, FORMAT, "human hand", COMMAND)
         if card["codec"] != codec.hash:
             raise XlvlaError(

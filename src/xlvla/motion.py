@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from xlvla.ranges import Range
 from xlvla.types import Side
-from xlvla.urdf import Vector
 
 MOST_PRESSED_M = 0.02
 """No rig may let a command press further into the table."""
+
+Coordinate = Annotated[float, Range(-10, 10)]
+"""A place in the world of a rig [m]."""
+Position = tuple[Coordinate, Coordinate, Coordinate]
 
 
 @dataclass(frozen=True)
@@ -18,16 +23,16 @@ class Margin:
     `stop_m`.
     """
 
-    stop_m: float
-    slow_m: float
+    stop_m: Annotated[float, Range(-MOST_PRESSED_M, 0.5)]
+    slow_m: Annotated[float, Range(-MOST_PRESSED_M, 1)]
 
 
 @dataclass(frozen=True)
 class Box:
     """A box along the world's axes [m]."""
 
-    lower: Vector
-    upper: Vector
+    lower: Position
+    upper: Position
 
 
 @dataclass(frozen=True)
@@ -58,36 +63,27 @@ class MotionConfig:
             nothing moves.
     """
 
-    rate_hz: float = 200.0
-    stale_s: float = 0.5
-    horizon_s: float = 2.0
-    taper_s: float = 0.4
-    blend_s: float = 1.0
-    speed_scale: float = 1.0
-    jerk_s: float = 0.04
-    teleport_rad: float = 0.5
-    guard_hz: float = 50.0
+    rate_hz: Annotated[float, Range(20, 1000)] = 200.0
+    stale_s: Annotated[float, Range(0.02, 5)] = 0.5
+    horizon_s: Annotated[float, Range(0.1, 30)] = 2.0
+    taper_s: Annotated[float, Range(0.01, 5)] = 0.4
+    blend_s: Annotated[float, Range(0.01, 10)] = 1.0
+    speed_scale: Annotated[float, Range(0.01, 1)] = 1.0
+    jerk_s: Annotated[float, Range(0.005, 1)] = 0.04
+    teleport_rad: Annotated[float, Range(0.01, 1)] = 0.5
+    guard_hz: Annotated[float, Range(5, 1000)] = 50.0
     between: Margin = Margin(0.02, 0.06)
     itself: Margin = Margin(0.01, 0.03)
     table: Margin = Margin(0.002, 0.02)
     touch: Margin = Margin(-0.006, 0.0)
     edge: Margin = Margin(0.0, 0.03)
-    table_m: float | None = 0.0
+    table_m: Annotated[float, Range(-2, 3)] | None = 0.0
     workspace: Mapping[Side, Box] = field(default_factory=dict[Side, Box])
     dry_run: bool = False
 
     def faults(self, sides: Sequence[Side]) -> list[str]:
         """Everything impossible in it, for a rig with these sides."""
-        numbers = {
-            key: value
-            for key, value in vars(self).items()
-            if type(value) is float and key != "table_m"
-        }
-        faults = [
-            f"motion.{key}: must be above 0, is {value}"
-            for key, value in numbers.items()
-            if not value > 0
-        ]
+        faults: list[str] = []
         margins = {key: value for key, value in vars(self).items() if isinstance(value, Margin)}
         lowest = {"touch": -MOST_PRESSED_M}
         for key, margin in margins.items():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from xlvla.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,5 @@ class RecorderConfig:
     folder: str = "recordings"
     instruction: str = ""
     task: str = ""
-    least_free_gb: float = 1.0
-    confirm_s: float = 3.0
-
-    def faults(self) -> list[str]:
-        """Everything wrong with what a rig says."""
-        return [
-            f"recorder.{key}: must be above 0, is {value}"
-            for key, value in vars(self).items()
-            if isinstance(value, float) and not value > 0
-        ]
+    least_free_gb: Annotated[float, Range(0.01, 10_000)] = 1.0
+    confirm_s: Annotated[float, Range(0.1, 60)] = 3.0

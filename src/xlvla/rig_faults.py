@@ -4,21 +4,28 @@ without an address.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
-from xlvla import catalog, files
+from xlvla import catalog, files, solids
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.hand import joint_limits
+from xlvla.inertia import inertia_faults
 from xlvla.rig import Camera, Rig
 from xlvla.rig_parts import Station
-from xlvla.types import Side
+from xlvla.text import plain
+from xlvla.types import Part, Side, scoped
+from xlvla.urdf import Urdf
+
+CAMERA_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+"""What may be part of a ROS topic's name."""
+LONGEST_CAMERA_NAME = 60
 
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults = _named(f"{rig.name}.yaml", "the rig")
-    for name in rig.cameras:
-        faults += _named(name, "a camera")
+    faults = _named(rig.name, "the rig")
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
@@ -28,28 +35,25 @@ def rig_faults(rig: Rig) -> list[str]:
     faults += rig.motion.faults(tuple(rig.sides))
     if rig.policy:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
-        faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)
     if rig.teleop:
         faults += rig.teleop.faults(simulated=rig.sim is not None)
-    if rig.recorder:
-        faults += rig.recorder.faults()
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
-        faults += _positive(
-            "sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz
-        )
-    return faults or _device_faults(rig)
+    faults = faults or _device_faults(rig)
+    if not faults and (rig.sim or rig.mirrored):
+        faults = _weight_faults(rig)
+    return faults
 
 
 def _camera_faults(name: str, camera: Camera) -> list[str]:
-    where = f"cameras.{name}"
-    faults = _positive(where, rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
-    sizes = {"capture": camera.capture, "publish": camera.publish}
-    for key, size in sizes.items():
-        if min(size) <= 0:
-            faults.append(f"{where}.{key}: both numbers must be above 0")
-    if camera.jpeg is not None and not 1 <= camera.jpeg <= 100:
-        faults.append(f"{where}.jpeg: must be from 1 to 100, is {camera.jpeg}")
+    faults: list[str] = []
+    if not CAMERA_NAME.fullmatch(name) or len(name) > LONGEST_CAMERA_NAME:
+        faults.append(
+            f"cameras: '{plain(name, 60)}' cannot be part of a topic's name: use a letter, then "
+            f"letters, digits and single underscores, at most {LONGEST_CAMERA_NAME}"
+        )
+    if camera.xyz == camera.target:
+        faults.append(f"cameras.{name}: xyz and target are one place: it looks nowhere")
     return faults
 
 
@@ -105,18 +109,52 @@ def _station_faults(side: Side, station: Station) -> list[str]:
                 f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. "
                 f"{limit.upper:.3f}"
             )
-    return faults + catalog.hand(station.hand.type).faults()
+    hand = catalog.hand(station.hand.type)
+    faults += hand.faults()
+    faults += _model_faults(f"arm {arm.name}", arm.urdf_model, side, "arm", arm.joints)
+    if not faults:
+        where = f"hand {hand.name} ({side})"
+        joints = hand.joint_names(side)
+        faults += _model_faults(where, hand.urdf_model(side), side, "hand", joints)
+    return faults
+
+
+def _model_faults(
+    where: str, model: Urdf, side: Side, part: Part, joints: tuple[str, ...]
+) -> list[str]:
+    """What of a URDF would be lost or mistaken on the way into a rig."""
+    try:
+        joint_limits(model.description, joints)
+        faults = solids.unread(model)
+    except XlvlaError as error:
+        return [f"{where}: {error}"]
+    if faults:
+        faults.append(
+            "nothing would keep what is not read from being touched: give these links boxes, "
+            "spheres or cylinders as <collision>"
+        )
+    for names in (model.description.links, [joint.name for joint in model.description.joints]):
+        in_rig = [scoped(side, part, name) for name in names]
+        for name, scoped_name in zip(names, in_rig, strict=True):
+            if in_rig.count(scoped_name) > 1:
+                faults.append(f"'{name}' is one of two that are called '{scoped_name}' in a rig")
+    return [f"{where}: {fault}" for fault in faults]
+
+
+def _weight_faults(rig: Rig) -> list[str]:
+    """What a simulator cannot move."""
+    faults: list[str] = []
+    for side in rig.sides:
+        models = {
+            f"arm {rig.arm(side).name}": rig.arm(side).urdf_model,
+            f"hand {rig.hand(side).name} ({side})": rig.hand(side).urdf_model(side),
+        }
+        for where, model in models.items():
+            faults += [f"{where}: {fault}" for fault in inertia_faults(model)]
+    return faults
 
 
 def _name(where: str, kind: str, name: str, known: Collection[str]) -> list[str]:
     if name in known:
         return []
     return [f"{where}: {unknown_line(kind, name, known)}"]
-
-
-def _positive(where: str, **values: float) -> list[str]:
-    faults: list[str] = []
-    for key, value in values.items():
-        if not value > 0:  # nor where it is no number
-            faults.append(f"{where}.{key}: must be above 0, is {value}")
-    return faults

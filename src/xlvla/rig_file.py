@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from xlvla import catalog, rig_like
 from xlvla.device import DeviceConfig
@@ -32,7 +32,13 @@ def load(name_or_path: str | Path) -> Rig:
 
 
 def from_document(document: Any, source: str) -> Rig:
-    """The rig in a parsed YAML document; `source` names it in faults."""
+    """The rig in a parsed YAML document; `source` names it in faults. `policy: none` is no policy,
+    as on the command line.
+    """
+    if isinstance(document, Mapping):
+        content = cast(Mapping[str, Any], document)
+        if content.get("policy") == "none":
+            document = {**content, "policy": None}
     rig, faults = build(Rig, document, "rig")
     if rig is not None and not (faults and not rig.sides):
         faults += rig_faults(rig)

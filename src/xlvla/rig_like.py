@@ -32,7 +32,9 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
 
 def _rig_file(like: Any, path: Path) -> Path:
     """The file that `like` in the rig file at `path` names."""
-    text = str(like)
+    if not isinstance(like, str):
+        raise XlvlaError(f"{path}: like: the name or path of one rig is needed")
+    text = like
     known = catalog.rigs()
     is_path = text.endswith((".yaml", ".yml"))
     other = path.parent / text if is_path else known.get(text)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from xlvla.device import DeviceConfig
+from xlvla.motion import Position
 from xlvla.policy import Chunking, Device, EngineName, Precision
-from xlvla.urdf import Vector
+from xlvla.ranges import Range
+
+Angle = Annotated[float, Range(-6.2832, 6.2832)]
+"""Of a rotation [rad]."""
+Rotation = tuple[Angle, Angle, Angle]
+
+CapturedPixels = Annotated[int, Range(16, 7680)]
+PublishedPixels = Annotated[int, Range(16, 4096)]
 
 
 @dataclass(frozen=True)
@@ -18,8 +27,8 @@ class ArmStation:
 
     type: str
     device: DeviceConfig | None = None
-    xyz: Vector = (0.0, 0.0, 0.0)
-    rpy: Vector = (0.0, 0.0, 0.0)
+    xyz: Position = (0.0, 0.0, 0.0)
+    rpy: Rotation = (0.0, 0.0, 0.0)
     home: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
@@ -48,13 +57,13 @@ class Camera:
     across a network; None: raw only.
     """
 
-    xyz: Vector
-    target: Vector
-    fovy_deg: float = 45.0
-    capture: tuple[int, int] = (960, 540)
-    publish: tuple[int, int] = (320, 240)
-    rate_hz: float = 20.0
-    jpeg: int | None = None
+    xyz: Position
+    target: Position
+    fovy_deg: Annotated[float, Range(1, 170)] = 45.0
+    capture: tuple[CapturedPixels, CapturedPixels] = (960, 540)
+    publish: tuple[PublishedPixels, PublishedPixels] = (320, 240)
+    rate_hz: Annotated[float, Range(0.1, 240)] = 20.0
+    jpeg: Annotated[int, Range(1, 100)] | None = None
     device: DeviceConfig | None = None
 
 
@@ -75,8 +84,8 @@ class PolicyConfig:
     type: str = "xlvla"
     checkpoint: str | None = None
     instruction: str = "Push the two tomato cans together."
-    replan_s: float = 0.8
-    max_age_s: float = 0.3
+    replan_s: Annotated[float, Range(0.02, 60)] = 0.8
+    max_age_s: Annotated[float, Range(0.02, 10)] = 0.3
     chunking: Chunking = "plain"
     engine: EngineName = "auto"
     device: Device = "auto"
@@ -90,7 +99,7 @@ class SimConfig:
     """
 
     task: str = "push_cans"
-    seed: int = 0
-    speed: float = 1.0
-    physics_hz: float = 500.0
-    joint_state_hz: float = 100.0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    speed: Annotated[float, Range(0, 100)] = 1.0
+    physics_hz: Annotated[float, Range(100, 5000)] = 500.0
+    joint_state_hz: Annotated[float, Range(10, 1000)] = 100.0

@@ -8,9 +8,20 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from xlvla.errors import unknown_line
+from xlvla.ranges import Range
 
 T = TypeVar("T")
 
@@ -40,11 +51,11 @@ def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
     required = [name for name, field in fields.items() if _is_required(field)]
     for key in given:
         if key not in fields:
-            faults.append(f"{where}: {unknown_line('key', key, fields)}")
+            faults.append(f"{where}: {unknown_line('key', _text(key), fields)}")
     for name in required:
         if name not in given:
             faults.append(f"{where}: '{name}' is missing")
-    types_of_fields = get_type_hints(kind)
+    types_of_fields = get_type_hints(kind, include_extras=True)
     sound: dict[str, Any] = {}
     for key, entry in given.items():
         if key not in fields:
@@ -63,6 +74,8 @@ def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
         return value
     origin = get_origin(kind)
     arguments = get_args(kind)
+    if origin is Annotated:
+        return _ranged(arguments[0], arguments[1], value, where, faults)
     if origin in (Union, types.UnionType):
         return _optional(arguments, value, where, faults)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -79,6 +92,17 @@ def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     return _scalar(cast(type, kind), value, where, faults)
 
 
+def _ranged(kind: Any, allowed: Range, value: Any, where: str, faults: list[str]) -> Any:
+    checked = _value(kind, value, where, faults)
+    if checked is _BAD:
+        return _BAD
+    fault = allowed.fault(checked)
+    if fault:
+        faults.append(f"{where}: {fault}")
+        return _BAD
+    return checked
+
+
 def _optional(kinds: tuple[Any, ...], value: Any, where: str, faults: list[str]) -> Any:
     """The only unions are of one type and None."""
     if value is None:
@@ -89,7 +113,8 @@ def _optional(kinds: tuple[Any, ...], value: Any, where: str, faults: list[str])
 
 def _literal(names: tuple[Any, ...], value: Any, where: str, faults: list[str]) -> Any:
     if value not in names:
-        faults.append(f"{where}: {unknown_line('name', value, map(str, names))}")
+        shown = _text(value) if isinstance(value, str) else _describe(value)
+        faults.append(f"{where}: {unknown_line('name', shown, map(str, names))}")
         return _BAD
     return value
 
@@ -128,7 +153,7 @@ def _mapping(key_kind: Any, entry_kind: Any, value: Any, where: str, faults: lis
     sound: dict[Any, Any] = {}
     for key, entry in cast(Mapping[Any, Any], value).items():
         checked_key = _value(key_kind, key, where, faults)
-        checked_entry = _value(entry_kind, entry, f"{where}.{key}", faults)
+        checked_entry = _value(entry_kind, entry, f"{where}.{_text(key)}", faults)
         if checked_key is not _BAD and checked_entry is not _BAD:
             sound[checked_key] = checked_entry
     return sound
@@ -138,7 +163,7 @@ def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
     # bool is a subclass of int: true is no number here.
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if kind is float and is_number:
-        return float(value)
+        value = _as_float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         name = _NAMES.get(kind, kind.__name__)
         faults.append(f"{where}: expected {name}, got {_describe(value)}")
@@ -147,6 +172,13 @@ def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
         faults.append(f"{where}: must be finite, is {value}")
         return _BAD
     return value
+
+
+def _as_float(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 _NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
@@ -161,4 +193,17 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 def _describe(value: Any) -> str:
     if value is None:
         return "nothing"
-    return f"{type(value).__name__} {str(value)[:60]!r}"
+    # The text of a container may be far longer than its file, by YAML's aliases.
+    if isinstance(value, Mapping):
+        return f"a mapping of {len(cast(Mapping[Any, Any], value))}"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(cast(Sequence[Any], value))}"
+    return f"{type(value).__name__} {_text(value)!r}"
+
+
+def _text(value: Any) -> str:
+    """The beginning of a scalar's text."""
+    try:
+        return str(value)[:60]
+    except ValueError:  # a whole number of thousands of digits
+        return "of thousands of digits"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from xlvla import catalog
 from xlvla.errors import unknown_line
+from xlvla.ranges import Range
 
 Fingers = Literal["codec", "dex"]
 """How fingers follow the operator's: through the shared latent, as every hand does, or by
@@ -36,9 +37,9 @@ class TeleopConfig:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     scripted: bool = False
     fingers: Fingers = "codec"
-    scale: float = 1.0
-    turn_deg: float = 0.0
-    rate_hz: float = 90.0
+    scale: Annotated[float, Range(0.05, 1)] = 1.0
+    turn_deg: Annotated[float, Range(-360, 360)] = 0.0
+    rate_hz: Annotated[float, Range(5, 500)] = 90.0
 
     def faults(self, simulated: bool) -> list[str]:
         """Everything wrong with what a rig says."""
@@ -48,9 +49,6 @@ class TeleopConfig:
             if self.source in known
             else [f"teleop.source: {unknown_line('source', self.source, known)}"]
         )
-        for key in ("scale", "rate_hz"):
-            if not getattr(self, key) > 0:
-                faults.append(f"teleop.{key}: must be above 0, is {getattr(self, key)}")
         if self.scripted and not simulated:
             faults.append(
                 "teleop.scripted: only a simulation has a scripted operator, add `sim: {...}`"

@@ -9,7 +9,7 @@ import typer
 
 import xlvla_cli
 from xlvla import __version__, environment
-from xlvla.errors import RigError, XlvlaError, machine_line
+from xlvla.errors import RigError, XlvlaError, machine_line, missing_library
 from xlvla.text import plain
 from xlvla_cli.commands import register_all
 
@@ -91,7 +91,7 @@ def _import_line(error: ImportError) -> str:
     """
     if error.name in EXTRAS:
         return f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'"
-    fault = environment.foreign_ros()
+    fault = environment.foreign_ros() or missing_library(error)
     if not fault:
         raise error
     return fault

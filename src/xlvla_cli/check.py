@@ -72,13 +72,15 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
         here = {spec.package for spec in (specs or nodes(rig))}
     except XlvlaError as error:
         return [str(error)]
-    faults = [*environment.faults(draws="xlvla_sim" in here), *_module_faults(here)]
+    draws = "xlvla_sim" in here and bool(rig.cameras)
+    faults = [*environment.faults(draws=draws), *_module_faults(here)]
     if rig.teleop and "xlvla_drivers" in here:
         faults += _follower_faults()
     if "xlvla_drivers" in here:
         faults += _driver_faults(rig)
     if "xlvla_policy" in here:
         faults += [*_codec_faults(rig), *_checkpoint_faults(rig)]
+        faults += [] if faults else _weights_faults(rig)
     return faults
 
 
@@ -150,4 +152,23 @@ def _checkpoint_faults(rig: Rig) -> list[str]:
             "policy.engine: onnx runs an exported folder; write one with `xlvla policy export` and "
             "name it as policy.checkpoint"
         ]
+    return []
+
+
+def _weights_faults(rig: Rig) -> list[str]:
+    """What the weights of the policy ask of a rig and it does not have."""
+    from pathlib import Path
+
+    from xlvla import catalog
+    from xlvla.errors import XlvlaError
+
+    if rig.policy is None or rig.policy.type in catalog.own_policies():
+        return []
+    from xlvla_policy.vla.rig_fit import SHIPPED, refuse_misfit
+
+    path = Path(rig.policy.checkpoint) if rig.policy.checkpoint else SHIPPED
+    try:
+        refuse_misfit(rig, path)
+    except XlvlaError as error:
+        return [f"policy: {error}"]
     return []

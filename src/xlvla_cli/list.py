@@ -23,6 +23,8 @@ def catalogue() -> None:
     console = screen.console()
     for section in (_hands(), _arms(), _rigs(), _words()):
         console.print(section)
+    for line in _unread():
+        console.print(line, markup=False, highlight=False)
 
 
 def _hands() -> Table:
@@ -35,6 +37,19 @@ def _hands() -> Table:
         fingers = ", ".join(finger for finger in FINGERS if finger in hand.tips)
         rows.add_row(hand.name, hand.title, str(len(hand.joints)), str(coupled), fingers)
     return rows
+
+
+def _unread() -> list[str]:
+    """What no rig can have of the hands, one line each: `xlvla check` refuses it."""
+    from xlvla import catalog, solids
+    from xlvla.types import SIDES
+
+    lines: list[str] = []
+    for hand in catalog.hands().values():
+        for side in SIDES:
+            faults = [*hand.faults_of(side), *solids.unread(hand.urdf_model(side))]
+            lines += [f"hand {hand.name} ({side}): {fault}" for fault in faults]
+    return lines
 
 
 def _arms() -> Table:

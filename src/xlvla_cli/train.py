@@ -62,13 +62,13 @@ def policy(
         _collect(Path(DATA), hands, episodes)
 
     from xlvla_policy.training import parallel, run
-    from xlvla_policy.training.recipe import changed, usual
+    from xlvla_policy.training.recipe import changed
 
     chosen = Choice(tuple(data or [DATA]), **choice)
     if report:
         run.report(chosen)
         return
-    run.train(chosen, out, changed(usual(chosen.preset), recipe, precision))
+    run.train(chosen, out, changed(run.base_recipe(chosen, out), recipe, precision))
     parallel.end()
 
 

@@ -74,6 +74,11 @@ def import_command(
         f"{out}: {len(done.taken)} weights taken over, {len(done.cut)} of them cut, "
         f"{len(done.fresh)} left to training"
     )
+    for taken, other in done.differing:
+        console.print(
+            f"  {other} differs from {taken}, to which it should be tied: the latter is taken, "
+            "since pi0 reads words through it"
+        )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     console.print(
         f"  {out.stat().st_size / 1e9:.2f} GB in {time.monotonic() - began:.0f} s, "

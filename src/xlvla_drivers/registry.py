@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
@@ -63,7 +63,57 @@ def faults(rig: Rig) -> list[str]:
         if (camera := rig.camera_device(name)) and not camera.emulated:
             with _kept(found):
                 options("camera", camera.driver, camera.options, f"cameras.{name}.device.options")
+    if not found:
+        with _kept(found):
+            found += _shared_faults(rig)
     return found
+
+
+def _shared_faults(rig: Rig) -> list[str]:
+    """Devices of a rig that are one and the same: two drivers would command it against each
+    other.
+    """
+    users: dict[str, list[str]] = {}
+    for where, claim in _claims(rig):
+        users.setdefault(claim, []).append(where)
+    return [
+        f"{' and '.join(places)} have one address, {claim}: every device needs its own"
+        for claim, places in users.items()
+        if len(places) > 1
+    ]
+
+
+def _claims(rig: Rig) -> Iterator[tuple[str, str]]:
+    """Every device that a rig opens: where the rig says it, and what it takes for itself."""
+    if rig.sim is None:
+        for side, part in rig.parts:
+            made = configured(rig, side, part)
+            module = driver(part, made.device.driver)
+            yield f"sides.{side}.{part}", _claim(module, made.address, side, made.options)
+        for name in rig.cameras:
+            camera = rig.camera_device(name)
+            # One file may be played as several cameras.
+            if camera and not camera.emulated and camera.driver != "video":
+                yield f"cameras.{name}", _place(camera.address)
+    if rig.teleop:
+        module = driver("teleop", rig.teleop.source)
+        chosen = options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
+        ports: Mapping[str, str] = getattr(chosen, "ports", {})
+        for side, port in ports.items():
+            yield f"teleop.options.ports.{side}", _place(port)
+        if rig.teleop.address:
+            yield "teleop", _place(rig.teleop.address)
+
+
+def _claim(module: ModuleType, address: str, side: Side, chosen: Any) -> str:
+    """What a driver takes for itself: it says so where an address alone does not."""
+    claim: Callable[[str, Side, Any], str] | None = getattr(module, "claim", None)
+    return claim(address, side, chosen) if claim else _place(address)
+
+
+def _place(address: str) -> str:
+    """A device file by its real name, whatever links lead to it; any other address as it is."""
+    return os.path.realpath(address) if os.sep in address else address
 
 
 @contextlib.contextmanager

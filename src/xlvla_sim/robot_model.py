@@ -4,14 +4,16 @@ links.
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
 from xlvla import urdf
+from xlvla.inertia import inertia_of
+from xlvla.solids import Solid, solids
 from xlvla.types import Side
 
 CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
@@ -31,33 +33,18 @@ ROUNDNESS = 0.3
 """Exponent of the superellipsoid a box is drawn as: 0 is a box, 1 an ellipsoid."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """One geometric element of a URDF link; a capsule is written in URDF as a cylinder with two
-    `_cap_` spheres.
-    """
-
-    name: str
-    type: mujoco.mjtGeom
-    size: tuple[float, ...]
-    xyz: urdf.Vector
-    rpy: urdf.Vector
-    material: str
-
-
 def add_robot(spec: mujoco.MjSpec, whole: urdf.Urdf) -> None:
     """Adds every link and joint of a URDF whose root is the world."""
     robot = whole.robot
     description = whole.description
-    for material in robot.findall("material"):
-        _add_material(spec, material)
+    _add_materials(spec, robot)
     bodies = {description.root: spec.worldbody}
     links = {link.get("name", ""): link for link in robot.findall("link")}
     for joint in _outward(description):
         bodies[joint.child] = _add_link(spec, bodies[joint.parent], joint, links[joint.child])
     for joint in description.joints:
         if joint.mimic:
-            _add_coupling(spec, joint.name, joint.mimic)
+            _add_coupling(spec, joint, description)
 
 
 def quaternion(rpy: urdf.Vector) -> np.ndarray:
@@ -81,12 +68,28 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
     return ordered
 
 
+def _add_materials(spec: mujoco.MjSpec, robot: ET.Element) -> None:
+    """Every material that is named, also those that only a visual describes; the first of a name
+    counts.
+    """
+    known: set[str] = set()
+    described = [*robot.findall("material"), *robot.iterfind("link/visual/material")]
+    # Those that say a colour, then those that are only named.
+    described.sort(key=lambda element: element.find("color") is None)
+    for element in described:
+        name = element.get("name", "")
+        if name and name not in known:
+            known.add(name)
+            _add_material(spec, element)
+
+
 def _add_material(spec: mujoco.MjSpec, element: ET.Element) -> None:
-    rgba = [0.5, 0.5, 0.5, 1.0]
+    name = element.get("name", "")
     color = element.find("color")
+    rgba = [0.5, 0.5, 0.5, 1.0]
     if color is not None:
-        rgba = [float(value) for value in color.get("rgba", "").split()]
-    spec.add_material(name=element.get("name"), rgba=rgba, specular=0.4, shininess=0.5)
+        rgba = urdf.numbers(color.get("rgba", ""), 4, f"rgba of material '{name}'")
+    spec.add_material(name=name, rgba=rgba, specular=0.4, shininess=0.5)
 
 
 def _add_link(
@@ -96,50 +99,66 @@ def _add_link(
     _add_inertia(body, link.find("inertial"))
     if joint.moves:
         _add_joint(body, joint)
-    for shape in _shapes(link):
-        _add_geom(spec, body, shape)
+    names: set[str] = set()
+    for number, solid in enumerate(solids(link)):
+        # Makers leave shapes without names, or give one to several.
+        name = solid.name if solid.name and solid.name not in names else f"shape_{number}"
+        names.add(name)
+        _add_geom(spec, body, name, solid)
     return body
 
 
 def _add_inertia(body: mujoco.MjsBody, inertial: ET.Element | None) -> None:
     if inertial is None:
         return
-    origin = inertial.find("origin")
-    mass = inertial.find("mass")
-    inertia = inertial.find("inertia")
-    assert mass is not None and inertia is not None
+    measured = inertia_of(inertial)
     body.explicitinertial = True
-    body.mass = float(mass.get("value", 0))
-    body.ipos = _vector(origin, "xyz")
-    # In MuJoCo's order.
-    keys = ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")
-    body.fullinertia = [float(inertia.get(key, 0)) for key in keys]
+    body.mass = measured.mass
+    body.ipos = measured.centre
+    tensor = measured.tensor
+    body.fullinertia = [
+        tensor[0, 0],
+        tensor[1, 1],
+        tensor[2, 2],
+        tensor[0, 1],
+        tensor[0, 2],
+        tensor[1, 2],
+    ]
 
 
 def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
     hand = "_hand_" in joint.name
+    slides = joint.type == "prismatic"
+    bounded = math.isfinite(joint.lower) and math.isfinite(joint.upper)
     body.add_joint(
         name=joint.name,
-        type=mujoco.mjtJoint.mjJNT_HINGE,
+        type=mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE,
         axis=joint.axis,
-        range=(joint.lower, joint.upper),
-        limited=joint.mimic is None,
+        range=(joint.lower, joint.upper) if bounded else (0.0, 0.0),
+        limited=bounded and joint.mimic is None,
         armature=HAND_ARMATURE if hand else ARM_ARMATURE,
         damping=0.01 if hand else 0.5,
     )
 
 
-def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
+_GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+
+
+def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, solid: Solid) -> None:
     """A shape that collides and is seen; a box collides as it is and is seen with rounded edges."""
-    box = shape.type == mujoco.mjtGeom.mjGEOM_BOX
+    box = solid.kind == "box"
     side: Side = "left" if body.name.startswith("left") else "right"
-    name = f"{body.name}/{shape.name}"
     # The mass is that of the link's inertia.
-    where = {"pos": shape.xyz, "quat": quaternion(shape.rpy), "material": shape.material, "mass": 0}
+    where = {"pos": solid.xyz, "quat": quaternion(solid.rpy), "material": solid.material, "mass": 0}
     body.add_geom(
-        name=name,
-        type=shape.type,
-        size=[*shape.size, 0, 0][:3],
+        name=f"{body.name}/{name}",
+        type=_GEOMS[solid.kind],
+        size=[*solid.size, 0, 0][:3],
         contype=CONTACT_BIT[side],
         # Parts of one side never collide with each other.
         conaffinity=EVERYTHING & ~CONTACT_BIT[side],
@@ -150,69 +169,22 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
     )
     if box:
         # Rounded edges take some off the box, so it is drawn a little larger.
-        mesh = spec.add_mesh(name=name, scale=[1.03 * half for half in shape.size])
+        mesh = spec.add_mesh(name=f"{body.name}/{name}", scale=[1.03 * half for half in solid.size])
         mesh.make_supersphere(16, ROUNDNESS, ROUNDNESS)
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where
         )
 
 
-def _add_coupling(spec: mujoco.MjSpec, joint: str, mimic: urdf.Mimic) -> None:
-    unused = [0.0] * (mujoco.mjNEQDATA - 2)
+def _add_coupling(spec: mujoco.MjSpec, joint: urdf.Joint, description: urdf.Description) -> None:
+    """Couples a joint to the free joint that it follows, also through other coupled ones."""
+    master, multiplier, offset = description.coupling(joint)
     spec.add_equality(
-        name=f"{joint}/coupling",
+        name=f"{joint.name}/coupling",
         type=mujoco.mjtEq.mjEQ_JOINT,
         objtype=mujoco.mjtObj.mjOBJ_JOINT,
-        name1=joint,
-        name2=mimic.joint,
-        data=[mimic.offset, mimic.multiplier, *unused],
+        name1=joint.name,
+        name2=master.name,
+        data=[offset, multiplier, *[0.0] * (mujoco.mjNEQDATA - 2)],
         solref=COUPLING_SOLREF,
     )
-
-
-def _shapes(link: ET.Element) -> list[Shape]:
-    """Collision shapes with the looks of the visual of the same name; a cylinder with caps becomes
-    one capsule.
-    """
-    looks = {visual.get("name"): visual.find("material") for visual in link.findall("visual")}
-    collisions = {element.get("name", ""): element for element in link.findall("collision")}
-    shapes: list[Shape] = []
-    for name, element in collisions.items():
-        if "_cap_" in name:
-            continue
-        capped = f"{name}_cap_a" in collisions
-        shapes.append(_shape(name, element, _name(looks.get(name)), capped=capped))
-    return shapes
-
-
-def _shape(name: str, element: ET.Element, material: str, *, capped: bool) -> Shape:
-    origin = element.find("origin")
-    geometry = element.find("geometry")
-    assert geometry is not None
-    type_, size = _geometry(geometry[0], capped)
-    return Shape(name, type_, size, _vector(origin, "xyz"), _vector(origin, "rpy"), material)
-
-
-def _geometry(element: ET.Element, capped: bool) -> tuple[mujoco.mjtGeom, tuple[float, ...]]:
-    if element.tag == "box":
-        # URDF gives whole lengths, MuJoCo wants half of them.
-        x, y, z = (float(value) / 2 for value in element.get("size", "").split())
-        return mujoco.mjtGeom.mjGEOM_BOX, (x, y, z)
-    radius = float(element.get("radius", 0))
-    if element.tag == "sphere":
-        return mujoco.mjtGeom.mjGEOM_SPHERE, (radius,)
-    half = float(element.get("length", 0)) / 2
-    if capped:
-        return mujoco.mjtGeom.mjGEOM_CAPSULE, (radius, half)
-    return mujoco.mjtGeom.mjGEOM_CYLINDER, (radius, half)
-
-
-def _name(material: ET.Element | None) -> str:
-    return "" if material is None else material.get("name", "")
-
-
-def _vector(origin: ET.Element | None, key: str) -> urdf.Vector:
-    """`xyz` or `rpy` of an origin; zeros where it has none."""
-    text = None if origin is None else origin.get(key)
-    x, y, z = (text or "0 0 0").split()
-    return float(x), float(y), float(z)

@@ -116,6 +116,33 @@ def test_the_arm_is_read_where_somebody_moved_it(driver, arm):
     assert driver.gripper == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("opened", "closed", "turns"), [(195, 152, 0), (20, -22, 0), (350, 392, 0), (20, -22, 1)]
+)
+def test_a_trigger_closes_evenly_wherever_its_servos_zero_is(address, opened, closed, turns):
+    options = Options(
+        baud=1_000_000, gripper_id=8, gripper_open_deg=opened, gripper_closed_deg=closed
+    )
+    emulator = Emulator(address, "right", options)
+    emulator.start()
+    driver = Driver(address, "right", options)
+    try:
+        driver.connect()
+        for share in (-0.2, 0.0, 0.25, 0.5, 0.75, 1.0, 1.2):
+            emulator.gripper_deg = opened + share * (closed - opened) + 360 * turns
+            driver.read()
+            assert driver.gripper == pytest.approx(np.clip(share, 0, 1), abs=0.01)
+    finally:
+        driver.disconnect()
+        emulator.stop()
+
+
+@pytest.mark.parametrize("closed", [195.0, 338.0 + 57.0, -165.0])
+def test_a_triggers_range_that_cannot_be_meant_is_refused(closed):
+    with pytest.raises(XlvlaError, match=r"less than half a turn.*such as 20 and -22"):
+        Options(gripper_id=8, gripper_closed_deg=closed)
+
+
 def test_a_limp_arm_stays_where_it_is_whatever_it_is_told(driver, arm):
     arm.plant.place(POSE)
     driver.read()

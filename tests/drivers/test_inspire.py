@@ -12,7 +12,7 @@ from emulated_pair import Pair, closing, leisurely, patient
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
 from xlvla.errors import XlvlaError
-from xlvla.strict import build
+from xlvla_drivers import registry
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.inspire import Emulator, SerialSpeech, crc16
 from xlvla_drivers.hands import inspire_frames as wire
@@ -372,12 +372,12 @@ def test_a_hand_without_taxels_says_which_option_is_wrong(pair):
     [
         ({"transport": "tcp"}, "transport: tcp needs model: ftp"),
         ({"force": 2000}, r"force 0\.\.1000 \(dfx\)"),
-        ({"hand_id": 0}, r"hand_id is 1\.\.254"),
+        ({"hand_id": 0}, "hand_id: must be from 1 to 254, is 0"),
     ],
 )
 def test_impossible_options_are_one_clear_line(options, line):
     with pytest.raises(XlvlaError, match=line):
-        build(Options, options, "device.options")
+        registry.options("hand", "inspire", options, "device.options")
 
 
 def test_an_unknown_joint_in_the_ranges_is_named():

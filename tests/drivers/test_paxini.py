@@ -178,14 +178,22 @@ def test_a_slow_sdk_delays_states_but_not_the_driver(pair):
     hand.read_until(lambda _: hand.driver.counts["late"] > 0)
 
 
-def test_a_missing_python_is_one_clear_line(tmp_path):
+def test_a_missing_python_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLVLA_PXDEX_PYTHON", "python-of-nobody")
     with pytest.raises(XlvlaError, match=r"options\.python must be a Python 3\.10"):
-        Driver(str(tmp_path / "hand"), "right", Options(python="python-of-nobody")).connect()
+        Driver(str(tmp_path / "hand"), "right", Options()).connect()
 
 
-def test_a_missing_sdk_is_one_clear_line(tmp_path):
+@pytest.mark.parametrize("python", ["/tmp/anything", "bash", "python3.10 -c 1", "../python3"])
+def test_a_rig_names_no_program_but_python(python):
+    with pytest.raises(XlvlaError, match=r"python is a command such as python3\.10"):
+        Options(python=python)
+
+
+def test_a_missing_sdk_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLVLA_PXDEX_PYTHON", sys.executable)
     with pytest.raises(XlvlaError, match=r"No module named 'pxdex'.*options\.python") as told:
-        Driver(str(tmp_path / "hand"), "right", Options(python=sys.executable)).connect()
+        Driver(str(tmp_path / "hand"), "right", Options()).connect()
     assert not isinstance(told.value, LinkLost)  # trying again is of no use
 
 

@@ -215,6 +215,62 @@ def test_the_sdk_moves_joints_in_position_mode_and_reads_the_tool_pose(emulator,
     np.testing.assert_allclose(pose[:3], 1000 * T[:3, 3], atol=0.5)
 
 
+def test_the_sdk_moves_in_cartesian_coordinates_and_asks_for_kinematics(emulator, sdk):
+    make_ready(sdk, wire.POSITION_MODE)
+    _, here = sdk.get_position()
+    there = [here[0] - 30, here[1] + 20, here[2] + 10, *here[3:]]
+    assert sdk.set_position(*there, speed=200) == 0
+
+    def arrived():
+        return np.allclose(sdk.get_position()[1][:3], there[:3], atol=0.5)
+
+    until(arrived, "the flange does not arrive")
+    code, joints = sdk.get_inverse_kinematics(there)
+    assert code == 0
+    np.testing.assert_allclose(joints[:7], emulator.position, atol=2e-3)
+    code, pose = sdk.get_forward_kinematics(joints[:7])
+    assert code == 0
+    np.testing.assert_allclose(pose[:3], there[:3], atol=0.5)
+    assert sdk.is_joint_limit(joints[:7]) == (0, False)
+    assert sdk.is_tcp_limit([5000, 0, 0, *there[3:]]) == (0, True)
+    assert sdk.get_inverse_kinematics([5000, 0, 0, *there[3:]])[0] != 0
+    assert sdk.set_tool_position(z=-10, speed=200) == 0
+    before = np.array(there[:3])
+    until(
+        lambda: abs(np.linalg.norm(np.array(sdk.get_position()[1][:3]) - before) - 10) < 0.5,
+        "the tool does not go back by 10 mm",
+    )
+
+
+def test_the_sdk_streams_poses_in_servo_mode(emulator, sdk):
+    make_ready(sdk, wire.SERVO_MODE)
+    _, here = sdk.get_position()
+    for way in np.linspace(0, 10, 40):
+        assert sdk.set_servo_cartesian([here[0], here[1], here[2] + way, *here[3:]]) == 0
+        time.sleep(0.005)
+    until(lambda: abs(sdk.get_position()[1][2] - here[2] - 10) < 0.5, "the flange does not arrive")
+
+
+def test_the_sdk_finds_the_emulator_at_its_own_port(emulator, monkeypatch):
+    from xarm.core.config.x_config import XCONF
+    from xarm.core.wrapper import uxbus_cmd_tcp
+    from xarm.wrapper import XArmAPI
+
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.77.250", wire.CONTROL_PORT))
+        except PermissionError:
+            pytest.skip(f"only root may open port {wire.CONTROL_PORT} here")
+    monkeypatch.setattr(XCONF.SocketConf, "TCP_CONTROL_PORT", wire.CONTROL_PORT)
+    monkeypatch.setattr(uxbus_cmd_tcp, "print", lambda *_: None, raising=False)
+    arm = XArmAPI(f"{HOST}.1", is_radian=True, forbid_uds=True)
+    try:
+        assert arm.connected and arm.get_version()[0] == 0
+    finally:
+        arm.disconnect()
+        socket.setdefaulttimeout(None)
+
+
 def test_the_emulator_refuses_to_move_when_not_enabled_in_the_wrong_mode_or_in_error(emulator, sdk):
     step = (HOME + 0.05).tolist()
     assert sdk.set_servo_angle_j(step) == 9
@@ -421,3 +477,76 @@ def test_two_arms_on_one_machine_do_not_meet():
 def test_nobody_at_the_address_is_one_clear_line():
     with pytest.raises(LinkLost, match=r"no xArm answers at 127\.0\.77\.9:1502"):
         Driver(f"{HOST}.9:1502", "left", Options()).connect()
+
+
+def asked(number: int, register: int, payload: bytes = b"") -> bytes:
+    """What an arm answers another client."""
+    with socket.create_connection((f"{HOST}.{number}", 1502)) as other:
+        other.sendall(wire.Request(9, 2, register, payload).encode())
+        return other.recv(64)[8:]
+
+
+LED_BY_HAND = 2
+"""The controller's mode in which joints give way to hands."""
+
+
+def test_connecting_clears_no_error_the_operator_does():
+    emulator = emulated(6)
+    driver = Driver(f"{HOST}.6:1502", "left", Options())
+    try:
+        emulator.inject("protective_stop")
+        emulator.inject("protective_stop", False)
+        driver.connect()
+        assert asked(6, wire.GET_ERROR)[0] == 31
+        assert [fault.code for fault in driver.read().faults if fault.stops] == ["C31"]
+        assert driver.write(named(driver, HOME)) == {}
+        assert driver.recover().startswith("cleared C31")
+        assert not driver.read().faults
+    finally:
+        driver.disconnect()
+        emulator.stop()
+
+
+def test_an_arm_that_somebody_leads_by_hand_stays_theirs():
+    emulator = emulated(7)
+    driver = Driver(f"{HOST}.7:1502", "left", Options())
+    try:
+        driver.connect()
+        driver.disconnect()
+        asked(7, wire.SET_MODE, bytes([LED_BY_HAND, 0]))
+        asked(7, wire.SET_STATE, bytes([wire.READY]))
+        for _ in range(2):
+            driver.connect()
+            assert [fault.code for fault in driver.read().faults] == ["mode 2"]
+            driver.disconnect()
+            assert asked(7, wire.GET_STATE) == bytes([wire.SLEEPING])
+    finally:
+        driver.disconnect()
+        emulator.stop()
+
+
+def test_a_stop_of_another_client_outlasts_a_lost_link():
+    emulator = emulated(8)
+    driver = Driver(f"{HOST}.8:1502", "left", Options())
+    try:
+        driver.connect()
+        asked(8, wire.SET_STATE, bytes([wire.STOPPED]))
+        emulator.inject("unplug")
+        with pytest.raises(LinkLost):
+            while True:
+                driver.read()
+        emulator.inject("unplug", False)
+
+        def connected():
+            try:
+                driver.connect()
+            except LinkLost:
+                return False
+            return True
+
+        until(connected, "it does not come back")
+        assert [fault.code for fault in driver.read().faults] == ["state 4"]
+        assert driver.recover() == "in servo mode"
+    finally:
+        driver.disconnect()
+        emulator.stop()

@@ -19,7 +19,7 @@ from xlvla_policy.training import dataset, run, sources, state, validation
 from xlvla_policy.training.batches import WeightedSampler, draw_noise
 from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.loop import Progress, Trainer
-from xlvla_policy.training.recipe import Recipe
+from xlvla_policy.training.recipe import Recipe, changed
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.vla import checkpoint, config
 from xlvla_policy.vla.model import Vla
@@ -128,6 +128,34 @@ def test_training_resumes_to_the_bit(tmp_path, batches, rows):
         torch.equal(a, b)
         for a, b in zip(whole.average.values(), second.average.values(), strict=True)
     )
+
+
+def test_a_resumed_run_keeps_the_recipe_that_it_began_with(tmp_path, batches, rows):
+    began = replace(QUICK, rate=1e-5, augmentation=replace(QUICK.augmentation, noise=0.03))
+    one = trainer(batches, rows, began)
+    one.advance()
+    out = tmp_path / "policy.safetensors"
+    state.save(one, tmp_path / "policy.state")
+    resumed = Choice(("data",), preset="tiny", resume=True)
+    assert run.base_recipe(resumed, out) == began
+    longer = changed(run.base_recipe(resumed, out), {"steps": 50})
+    state.resume(trainer(batches, rows, longer), tmp_path / "policy.state")
+    other = changed(run.base_recipe(resumed, out), {"batch": 7})
+    with pytest.raises(XlvlaError, match="was trained with batch 4, not 7"):
+        state.resume(trainer(batches, rows, other), tmp_path / "policy.state")
+
+
+def test_an_interrupted_run_is_not_overwritten_unless_told_so(tmp_path, batches, rows, stored):
+    one = trainer(batches, rows)
+    one.advance()
+    out = tmp_path / "policy.safetensors"
+    state.save(one, tmp_path / "policy.state")
+    with pytest.raises(XlvlaError, match=r"interrupted at step 1: go on with --resume, or .*fresh"):
+        run.train(choice(stored), out, QUICK)
+    for _ in range(5):
+        one.advance()
+    state.save(one, tmp_path / "policy.state")
+    assert state.unfinished_step(tmp_path / "policy.state") is None
 
 
 def test_a_state_of_another_run_or_none_at_all_is_refused(tmp_path, batches, rows, weights):

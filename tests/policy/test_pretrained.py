@@ -128,6 +128,75 @@ def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_mo
         ), name
 
 
+def tower_without_model(weights):
+    """As transformers from 5.6 on names the image tower."""
+    return {name.replace("vision_tower.vision_model.", "vision_tower."): w for name, w in weights}
+
+
+def of_transformers(weights):
+    """As transformers' own PI0 names everything."""
+    named = {}
+    for name, w in weights:
+        name = name.replace(f"{P}paligemma.model.", "model.vlm.")
+        name = name.replace(f"{P}paligemma.lm_head.", "model.vlm.language_model.embed_tokens.")
+        name = name.replace(f"{P}gemma_expert.model.", "model.dit.")
+        name = name.replace(f"{P}gemma_expert.lm_head.", "model.dit.embed_tokens.")
+        if name.startswith(("state_proj", "action_in_proj", "action_time_mlp")):
+            name = f"embed_action_time.{name}"
+        named[name] = w
+    return named
+
+
+def of_lerobot(weights):
+    return {f"model.{name}": w for name, w in weights}
+
+
+LAYOUTS = {
+    "openpi": dict,
+    "openpi, transformers 5.6": tower_without_model,
+    "lerobot": of_lerobot,
+    "lerobot, transformers 5.6": lambda weights: of_lerobot(tower_without_model(weights).items()),
+    "transformers": of_transformers,
+    "transformers 5.6": lambda weights: of_transformers(tower_without_model(weights).items()),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_writers_layout_gives_the_same_model(reference, model, tmp_path, layout):
+    tensors = LAYOUTS[layout](reference.published().items())
+    save_file(tensors, tmp_path / "model.safetensors")
+    other, done = imported(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
+    assert not done.differing
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_a_layout_lacks_is_named(reference, tmp_path, layout):
+    tensors = LAYOUTS[layout](reference.published().items())
+    lacking = next(name for name in tensors if name.endswith("layers.1.mlp.up_proj.weight"))
+    del tensors[lacking]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(XlvlaError, match=r"lacks 1 of pi0's .*layers\.1\.mlp\.up_proj\.weight"):
+        imported(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
+
+
+def test_of_an_embedding_and_a_head_that_differ_the_embedding_is_taken_and_said(
+    reference, model, tmp_path
+):
+    weights = reference.published()
+    head = f"{P}paligemma.lm_head.weight"
+    embedding = f"{P}paligemma.model.language_model.embed_tokens.weight"
+    weights[head] = weights[head] + 1.0
+    save_file(weights, tmp_path / "model.safetensors")
+    other, done = imported(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
+    assert done.differing == ((embedding, head),)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
+
+
 def test_shards_with_an_index_are_one_checkpoint(reference, model, tmp_path):
     weights = sorted(reference.published().items())
     halves = {"a.safetensors": dict(weights[::2]), "b.safetensors": dict(weights[1::2])}

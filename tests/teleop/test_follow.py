@@ -261,6 +261,19 @@ def test_a_leader_that_is_elsewhere_is_not_joined():
     assert not led.follows
 
 
+@pytest.mark.parametrize("turns", [-1, 1, 2])
+def test_a_leader_that_forgot_its_turns_is_read_in_those_nearest_to_the_robot(turns):
+    led = follower()
+    home = start()[:7]
+    turned_off = home.copy()
+    turned_off[[0, 6]] += 2 * np.pi * turns
+    led.see(leader(turned_off), 0.0, 0.0)
+    led.close(start(), 0.0)
+    for k in range(1, 200):
+        led.see(leader(turned_off + 0.2), k * STEP_S, k * STEP_S)
+    np.testing.assert_allclose(led.goal.position[:7], home + 0.2, atol=1e-6)
+
+
 def test_a_leader_of_another_arm_is_named():
     led = follower()
     led.see(TrackedSide(None, None, {"shoulder": 0.0}), 0.0, 0.0)

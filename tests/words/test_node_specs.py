@@ -54,10 +54,13 @@ def with_device(**device):
     [
         ({"driver": "insipre"}, "unknown driver 'insipre'"),
         ({"address": ""}, "'address' is missing"),
-        ({"rate_hz": 0}, "must be above 0"),
+        ({"rate_hz": 0}, "must be from 1 to 1000"),
         ({"calibration": {"index_joint": {}}}, "did you mean 'index_proximal_joint'"),
         ({"calibration": {"index_proximal_joint": {"sign": 2.0}}}, "sign: must be 1 or -1"),
-        ({"calibration": {"index_proximal_joint": {"scale": 0.0}}}, "scale: must be above 0"),
+        (
+            {"calibration": {"index_proximal_joint": {"scale": 0.0}}},
+            "scale: must be from 0.01 to 100",
+        ),
         ({"adress": "x"}, "did you mean 'address'"),
     ],
 )

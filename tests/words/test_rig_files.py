@@ -77,6 +77,11 @@ def test_a_policy_can_be_chosen_for_a_rig_that_has_none():
         rig_file.with_choices(without, instruction="Wait.")
 
 
+def test_no_policy_is_one_word_in_a_file_and_on_the_command_line():
+    in_file = rig_file.from_document({**BIMANUAL, "policy": "none"}, "test")
+    assert in_file == rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+
+
 def test_choices_are_checked_like_the_file():
     with pytest.raises(XlvlaError, match=r"unknown hand 'inspir'.*did you mean 'inspire'"):
         rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspir"})
@@ -91,7 +96,7 @@ def test_every_fault_is_reported_at_once_whatever_its_kind():
         "unknown key 'camera'",
         "did you mean 'cameras'?",
         "sides.left.hand.type: unknown hand 'xhnad'",
-        "motion.rate_hz: must be above 0, is -1.0",
+        "motion.rate_hz: must be from 20 to 1000, is -1.0",
         "motion.stale_s: expected a number, got bool 'True'",
         "sides.right.arm.home: unknown joint 'joint9'",
         "joint2 = 9.0 rad is outside the URDF's",
@@ -190,7 +195,10 @@ def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
             "cameras.front.device: unknown driver 'realsens'",
         ),
         ({"driver": "video"}, "cameras.front.device: 'address' is missing"),
-        ({"address": "/dev/video0", "rate_hz": 0}, "cameras.front.device.rate_hz: must be above 0"),
+        (
+            {"address": "/dev/video0", "rate_hz": 0},
+            "cameras.front.device.rate_hz: must be from 1 to 1000",
+        ),
     ],
 )
 def test_a_camera_that_cannot_be_found_is_a_fault(device, expected):
@@ -204,3 +212,133 @@ def test_a_cameras_usual_driver_is_spelled_out():
     )
     device = rig_file.from_document(document, "test").camera_device("front")
     assert device is not None and device.driver == "v4l2"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("motion.speed_scale", 50, "motion.speed_scale: must be from 0.01 to 1, is 50.0"),
+        ("motion.teleport_rad", 1e9, "motion.teleport_rad: must be from 0.01 to 1"),
+        ("motion.guard_hz", 1e-6, "motion.guard_hz: must be from 5 to 1000"),
+        ("motion.horizon_s", 1e6, "motion.horizon_s: must be from 0.1 to 30"),
+        (
+            "motion.touch",
+            {"stop_m": -0.5, "slow_m": 0.0},
+            "motion.touch.stop_m: must be from -0.02",
+        ),
+        ("sim.speed", -1, "sim.speed: must be from 0 to 100"),
+        ("sim.seed", -3, "sim.seed: must be from 0 to 4294967295"),
+        ("policy.replan_s", 0, "policy.replan_s: must be from 0.02 to 60"),
+        ("sides.left.arm.xyz", [0, 400, 0], "sides.left.arm.xyz[1]: must be from -10 to 10"),
+        (
+            "cameras.front.capture",
+            [10**9, 540],
+            "cameras.front.capture[0]: must be from 16 to 7680",
+        ),
+        ("cameras.front.jpeg", 0, "cameras.front.jpeg: must be from 1 to 100"),
+        ("cameras.front.target", [1.08, 0.0, 0.66], "xyz and target are one place"),
+        ("teleop", {"source": "keyboard", "scale": 3}, "teleop.scale: must be from 0.05 to 1"),
+        ("recorder", {"confirm_s": 0}, "recorder.confirm_s: must be from 0.1 to 60"),
+    ],
+)
+def test_what_is_not_safe_or_cannot_run_is_a_fault(path, value, line):
+    assert any(line in fault for fault in faults(changed(path, value)))
+
+
+@pytest.mark.parametrize("name", ["my cam", "a/b", "2nd", "a__b", "_a", "ünder", "x" * 80, "a-b"])
+def test_a_camera_that_no_topic_can_be_named_after_is_a_fault(name):
+    document = copy.deepcopy(BIMANUAL)
+    document["cameras"] = {name: BIMANUAL["cameras"]["front"]}
+    assert any("cannot be part of a topic's name" in fault for fault in faults(document))
+
+
+@pytest.mark.parametrize("name", ["lab/left", "../x y", "/etc/rig", "", "a\\nb"])
+def test_a_rig_that_no_file_can_be_named_after_is_a_fault(name):
+    assert any("the rig is called" in fault for fault in faults({**BIMANUAL, "name": name}))
+
+
+SHARED = {
+    "one arm for two": (
+        ("xarm7", {"address": "192.168.1.2"}),
+        ("xarm7", {"address": "192.168.1.2:502"}),
+        ("xhand", {"address": "/dev/ttyUSB0"}),
+        ("xhand", {"address": "/dev/ttyUSB1"}),
+        "sides.left.arm and sides.right.arm have one address, 192.168.1.2:502",
+    ),
+    "one port for two hands": (
+        ("xarm7", {"address": "192.168.1.2"}),
+        ("xarm7", {"address": "192.168.1.3"}),
+        ("xhand", {"address": "/dev/ttyUSB0"}),
+        ("ability", {"address": "/dev/../dev/ttyUSB0"}),
+        "sides.left.hand and sides.right.hand have one address, /dev/ttyUSB0",
+    ),
+    "one bus of two hands, not two": (
+        ("xarm7", {"address": "192.168.1.2"}),
+        ("xarm7", {"address": "192.168.1.3"}),
+        ("inspire", {"address": "10.0.0.1", "options": {"transport": "tcp", "model": "ftp"}}),
+        (
+            "inspire",
+            {"address": "10.0.0.1", "options": {"transport": "tcp", "model": "ftp", "hand_id": 2}},
+        ),
+        None,
+    ),
+    "both arms of one humanoid": (
+        ("g1", {"address": "eth0"}),
+        ("g1", {"address": "eth0"}),
+        ("xhand", {"address": "/dev/ttyUSB0"}),
+        ("xhand", {"address": "/dev/ttyUSB1"}),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_one_address_for_two_devices_is_a_fault(case):
+    pytest.importorskip("pymodbus")
+    from xlvla_drivers import registry
+
+    left_arm, right_arm, left_hand, right_hand, line = SHARED[case]
+    document = copy.deepcopy(BIMANUAL)
+    document |= {"sim": None, "policy": None, "cameras": {}}
+    parts = {"left": (left_arm, left_hand), "right": (right_arm, right_hand)}
+    for side, (arm, hand) in parts.items():
+        document["sides"][side] = {
+            "arm": {
+                "type": arm[0],
+                "device": arm[1],
+                "xyz": [0, 0.4 if side == "left" else -0.4, 0],
+            },
+            "hand": {"type": hand[0], "device": hand[1]},
+        }
+    found = registry.faults(rig_file.from_document(document, "test"))
+    assert found == ([] if line is None else [f"{line}: every device needs its own"])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("name: a\nname: b\n", "key 'name' stands here a second time"),
+        ("name: a\nmotion: {rate_hz: 100, rate_hz: 200}\n", "key 'rate_hz' stands here a second"),
+        ("name: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("name: a\nmotion: {rate_hz: 0x_}\n", "is not valid YAML"),
+        ("name: a\nlike: bimanual\nmotion: {rate_hz: 2020-01-01}\n", "expected a number, got str"),
+        (f"name: a\nlike: bimanual\nmotion: {{rate_hz: 0x{'f' * 5000}}}\n", "must be finite"),
+        (f"name: a\nlike: bimanual\nsim: {{seed: 0x{'f' * 5000}}}\n", "sim.seed: must be from 0"),
+        ("name: a\nlike: [bimanual]\n", "the name or path of one rig is needed"),
+        ("name: &a {a: *a}\n", "more than 200,000 values"),
+        (
+            "a: &a [x,x,x,x,x,x,x,x,x]\n"
+            + "".join(
+                f"{n}: &{n} [{','.join([f'*{b}'] * 9)}]\n"
+                for b, n in zip("abcdefg", "bcdefgh", strict=True)
+            ),
+            "more than 200,000 values",
+        ),
+    ],
+)
+def test_yaml_that_nobody_means_is_one_line(text, line, tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(XlvlaError, match=line) as caught:
+        rig_file.load(path)
+    assert len(str(caught.value)) < 5000

@@ -79,7 +79,7 @@ def test_who_drives_is_checked_with_everything_else(tmp_path):
     said = "\n".join(caught.value.faults)
     assert (
         "did you mean 'vision_pro'" in said
-        and "teleop.scale: must be above 0" in said
+        and "teleop.scale: must be from 0.05 to 1" in said
         and "only a simulation" in said
     )
 

@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import dynamixel_frames as wire
@@ -43,17 +45,29 @@ class Options:
         arm: the arm whose joints it has.
         first_id: of the servo of the first joint; the others follow.
         gripper_id: the servo of a trigger or gripper, 0 when there is none.
-        gripper_open_deg, gripper_closed_deg: its ends, by its own zero.
+        gripper_open_deg, gripper_closed_deg: its ends, by its own zero, less than half a turn
+            apart; a range across the zero is written through it, such as 20 and -22, or 350 and
+            392.
         hold_current_A: with how much current the servos follow commands, 0 leaves the arm limp.
     """
 
-    baud: int = 57600
+    baud: Annotated[int, Range(9600, 4_500_000)] = 57600
     arm: str = "xarm7"
-    first_id: int = 1
-    gripper_id: int = 0
-    gripper_open_deg: float = 195.0
-    gripper_closed_deg: float = 152.0
-    hold_current_A: float = 0.0
+    first_id: Annotated[int, Range(0, 252)] = 1
+    gripper_id: Annotated[int, Range(0, 252)] = 0
+    gripper_open_deg: Annotated[float, Range(-360, 720)] = 195.0
+    gripper_closed_deg: Annotated[float, Range(-360, 720)] = 152.0
+    hold_current_A: Annotated[float, Range(0, 2)] = 0.0
+
+    def __post_init__(self):
+        travel_deg = abs(self.gripper_closed_deg - self.gripper_open_deg)
+        if not 1 <= travel_deg < 180:
+            raise XlvlaError(
+                f"dynamixel: gripper_open_deg {self.gripper_open_deg:g} and gripper_closed_deg "
+                f"{self.gripper_closed_deg:g} are {travel_deg:g} degrees apart: a trigger travels "
+                "less than half a turn; write a range across the servo's zero through it, such as "
+                "20 and -22"
+            )
 
 
 class Driver:
@@ -173,16 +187,18 @@ class Driver:
         rows = [struct.unpack("<hii", replies[servo]) for servo in self._all]
         values = np.array(rows, dtype=float).T
         if self._options.gripper_id:
-            self.gripper = self._closed(values[2, -1])
+            self.gripper = self._closed_share(values[2, -1] * 360 / 4096)
         values = values[:, : len(self._ids)]
         values[2] -= self._turns
         return values
 
-    def _closed(self, counts: float) -> float:
-        """How far the gripper is closed, 0 to 1, at a position."""
-        degrees = counts % 4096 * 360 / 4096
+    def _closed_share(self, degrees: float) -> float:
+        """How far a trigger is closed, 0 to 1; turns of the servo do not count."""
         opened = self._options.gripper_open_deg
         closed = self._options.gripper_closed_deg
+        middle = (opened + closed) / 2
+        # Within half a turn of the middle, so that no trigger jumps from one end to the other.
+        degrees = middle + (degrees - middle + 180) % 360 - 180
         return float(np.clip((degrees - opened) / (closed - opened), 0.0, 1.0))
 
     def _look_after(self) -> None:

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
@@ -75,16 +76,16 @@ class Options:
     """
 
     way: Literal["arm_sdk", "lowcmd"] = "arm_sdk"
-    ramp_s: float = 2.0
-    rate_hz: float = 250.0
-    speed: float = 3.0
-    arm_kp: float = 60.0
-    arm_kd: float = 1.5
-    wrist_kp: float = 40.0
-    wrist_kd: float = 1.5
-    body_kp: float = 300.0
-    body_kd: float = 3.0
-    hot_c: float = 80.0
+    ramp_s: Annotated[float, Range(0.5, 30)] = 2.0
+    rate_hz: Annotated[float, Range(50, 1000)] = 250.0
+    speed: Annotated[float, Range(0.1, 10)] = 3.0
+    arm_kp: Annotated[float, Range(0, 300)] = 60.0
+    arm_kd: Annotated[float, Range(0, 20)] = 1.5
+    wrist_kp: Annotated[float, Range(0, 300)] = 40.0
+    wrist_kd: Annotated[float, Range(0, 20)] = 1.5
+    body_kp: Annotated[float, Range(0, 500)] = 300.0
+    body_kd: Annotated[float, Range(0, 20)] = 3.0
+    hot_c: Annotated[float, Range(40, 120)] = 80.0
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -99,6 +100,12 @@ def split_address(address: str) -> tuple[str, int]:
             "such as lo@1"
         )
     return interface, int(domain or 0)
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """Both arms of a robot have its address, through one server."""
+    interface, domain = split_address(address)
+    return f"{interface}@{domain}, {side} arm"
 
 
 def socket_path(address: str) -> Path:

@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as wire
@@ -40,6 +41,8 @@ _NOT_SENT = (-1, 8)
 
 _sdk_lock = threading.Lock()
 
+Offset = Annotated[float, Range(-1, 1)]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,8 +51,8 @@ class Options:
     felt as a collision. payload_xyz: its centre of mass in the flange's frame [m].
     """
 
-    payload_kg: float = 0.0
-    payload_xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    payload_kg: Annotated[float, Range(0, 10)] = 0.0
+    payload_xyz: tuple[Offset, Offset, Offset] = (0.0, 0.0, 0.0)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -60,6 +63,12 @@ def split_address(address: str) -> tuple[str, int]:
             f"'{address}' is no address of an xArm: give host or host:port, such as 192.168.1.185"
         )
     return host, int(port or wire.CONTROL_PORT)
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """One controller moves one arm."""
+    host, port = split_address(address)
+    return f"{host}:{port}"
 
 
 class Driver:
@@ -77,10 +86,15 @@ class Driver:
         # Since when commands have gone without an answer.
         self._silent_s: float | None = None
         self._error: int | None = None
+        # Whether a stop without an error is this driver's own, or that of an arm just switched on.
+        self._own_stop = True
         self._lower = np.zeros(0)
         self._upper = np.zeros(0)
 
     def connect(self) -> None:
+        """Gets an idle arm ready. One with an error, led by hand, or used or stopped by another
+        client stays as it is and says so as a fault: only the operator's `recover` changes that.
+        """
         self.disconnect()
         host = self._find()
         self._api = _open(host, self.port)
@@ -88,7 +102,11 @@ class Driver:
             self._set_limits()
             self._reports = Reports(host, self.counts)
             self._reports.open()
-            self.recover()
+            if self._is_idle():
+                self.recover()
+            else:
+                self._api.set_timeout(ANSWER_S)
+            self._own_stop = False
         except Exception:
             self.disconnect()
             raise
@@ -165,17 +183,40 @@ class Driver:
         return f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode"
 
     def disconnect(self) -> None:
-        """Stops the arm where it is; it holds, and follows no commands until it is made ready
-        again."""
+        """Stops an arm that follows this driver where it is; it holds, and follows no commands
+        until it is made ready again."""
         api = self._api
         self._api = None
         if api is not None:
             with contextlib.suppress(Exception):
-                self._newest()
-                api.set_state(wire.STOPPED)
+                state, mode = _state_mode(self._newest()[1])
+                if state in wire.RUNNING and mode == wire.SERVO_MODE:
+                    api.set_state(wire.STOPPED)
+                    self._own_stop = True
             # The SDK takes a second to join its threads.
             threading.Thread(target=_close, args=(api,), daemon=True).start()
         self._reports.close()
+
+    def _is_idle(self) -> bool:
+        """Whether the arm has no error and nobody else uses it or stopped it."""
+        state, mode = _state_mode(self._first_report())
+        self._insist("report its errors", self._get_error)
+        if self._error or mode not in (wire.POSITION_MODE, wire.SERVO_MODE):
+            return False
+        if state == wire.STOPPED:
+            return self._own_stop
+        moved_by_another = state == wire.MOVING and mode == wire.POSITION_MODE
+        return state != wire.PAUSED and not moved_by_another
+
+    def _first_report(self) -> np.void:
+        """The first motion report after connecting, which the controller sends unasked."""
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            motion = self._reports.motion
+            if motion is not None:
+                return motion[1]
+            time.sleep(0.005)
+        raise LinkLost(f"xArm at {self.host} sends no reports")
 
     def _find(self) -> str:
         """The controller's IP number, once it answers: the SDK would ask a silent one for

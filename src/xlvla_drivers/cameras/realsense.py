@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.ranges import Range
 from xlvla.types import SECOND
 from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Intrinsics, Size
 from xlvla_drivers.device import LinkLost
@@ -21,7 +22,7 @@ _TIMEOUT_MS = 1000
 class Options(CameraOptions):
     """What a rig may say about a RealSense camera; `rate_hz`: pictures a second to ask for."""
 
-    rate_hz: float = 30.0
+    rate_hz: Annotated[float, Range(0.1, 240)] = 30.0
 
 
 class Driver:

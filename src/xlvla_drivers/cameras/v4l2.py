@@ -8,9 +8,10 @@ import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from xlvla.errors import XlvlaError
+from xlvla.ranges import Range
 from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size, system_time_ns
 from xlvla_drivers.device import LinkLost
 
@@ -31,7 +32,7 @@ class Options(CameraOptions):
             in the camera's units.
     """
 
-    rate_hz: float = 30.0
+    rate_hz: Annotated[float, Range(0.1, 240)] = 30.0
     format: str = "MJPG"
     controls: Mapping[str, float] = field(default_factory=dict[str, float])
 

@@ -99,10 +99,12 @@ class InspireHand:
             if address == wire.CLEAR_ERROR:
                 self._errors[:] = 0
                 self._blocked_since_s[:] = np.inf
-            elif address == wire.ANGLE_SET:
-                self._aim(data)
             else:
                 self._memory[address : address + len(data)] = data
+                # One finger may be told alone.
+                end = address + len(data)
+                if address < wire.ANGLE_SET + wire.SHORTS and end > wire.ANGLE_SET:
+                    self._aim()
             return True
 
     def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
@@ -133,10 +135,9 @@ class InspireHand:
         data = bytes(self._memory[address : address + wire.SHORTS])
         return np.array(wire.from_shorts(data))
 
-    def _aim(self, data: bytes) -> None:
-        given = np.array(wire.from_shorts(data))
-        asked = np.full(6, wire.LEAVE_ALONE)
-        asked[: len(given)] = given
+    def _aim(self) -> None:
+        """Takes over the targets in the map; one that is no angle leaves its finger alone."""
+        asked = self._get(wire.ANGLE_SET)
         valid = (asked >= 0) & (asked <= wire.ANGLE_FULL)
         self._target = np.where(valid, asked, self._target)
         self._put(wire.ANGLE_SET, self._target)

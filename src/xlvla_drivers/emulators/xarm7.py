@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -46,8 +47,8 @@ _CONSTANT = {
 
 
 class Emulator:
-    """The control port is the address's, 502 where it has none (which only root may open); report
-    ports are the real ones.
+    """The control port is the address's and, where this user may open it, the real one, 502, too:
+    the vendor's SDK knows no other. Report ports are the real ones.
 
     So two arms on one machine need two hosts, such as 127.0.0.1 and 127.0.0.2.
     """
@@ -69,6 +70,8 @@ class Emulator:
         self._where = split_address(address)
         host, control = self._where
         ports: dict[int, Answers | Pushes] = {control: Answers(self._answer)}
+        if _may_open(host, wire.CONTROL_PORT):
+            ports[wire.CONTROL_PORT] = Answers(self._answer)
         for port, rate_hz in self.rates_hz.items():
             ports[port] = Pushes(rate_hz, partial(self._report, port))
         self._ports = TcpPorts(host, ports, self._faults, _corrupt)
@@ -109,6 +112,17 @@ class Emulator:
             for name, read in changing:
                 report[name] = read(self._controller)
         return report.tobytes()
+
+
+def _may_open(host: str, port: int) -> bool:
+    """Whether this user may serve at a port, and nobody does."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 _CHANGING: dict[str, Callable[[Controller], Any]] = {

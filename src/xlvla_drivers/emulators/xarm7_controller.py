@@ -11,6 +11,7 @@ import pinocchio as pin
 
 from xlvla import catalog
 from xlvla.kinematics import Kinematics
+from xlvla.urdf import placed
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
@@ -29,6 +30,10 @@ the limit.
 
 _AXES = 7
 _ALL = 8
+_RADIUS_END = 40
+"""Bytes of the ten numbers of a line, after which its coordinates stand."""
+_REFERENCE = 25
+"""Bytes of a pose and a flag, after which reference joints stand."""
 _EMERGENCY_STOP = 1
 _FIRST_SERVO = 11
 _END_SILENT = 19
@@ -134,7 +139,9 @@ class Controller:
             flags |= wire.CANNOT_MOVE
         if payload is None:
             flags |= wire.INVALID
-        return wire.reply(request, flags, payload or b"")
+            # The vendor's SDK reads as many numbers as it asked for, also of what is invalid.
+            payload = bytes(_NUMBERS.get(request.register, 0))
+        return wire.reply(request, flags, payload)
 
     def enable(self, payload: bytes) -> bytes:
         axis = payload[0]
@@ -201,6 +208,71 @@ class Controller:
             self.plant.command(np.array(target))
         return struct.pack(">H", 0)
 
+    def move_line(self, payload: bytes) -> bytes:
+        """To a pose of the flange, at its speed [mm/s]; the way there is the joints' straight one,
+        which a real arm's is not. In the tool's coordinates a pose is relative to where it is.
+        """
+        *pose, speed, _, _ = struct.unpack_from("<9f", payload)
+        # Newer firmware is told a radius and coordinates after that.
+        in_tool = len(payload) > _RADIUS_END and payload[_RADIUS_END] == 1
+        if self.can_move and self.mode == wire.POSITION_MODE:
+            wanted = _matrix(np.array(pose))
+            here = self._flange_at(self.plant.position)
+            target = self._reach(here @ wanted if in_tool else wanted, self.plant.position)
+            if target is None:
+                self.stop(_JOINT_LIMIT)
+            else:
+                way_m = np.linalg.norm(self._flange_at(target)[:3, 3] - here[:3, 3])
+                lasts_s = max(1000 * way_m / max(speed, 1e-3), 1e-3)
+                joints = np.abs(target - self.plant.position) / lasts_s
+                self.plant.speed = np.clip(joints, 1e-3, SPEED)
+                self.plant.command(target)
+        return struct.pack(">HB", 0, 0)
+
+    def move_servo_cartesian(self, payload: bytes) -> bytes:
+        """The newest pose of servo mode, as `move_servo` takes joints."""
+        pose = np.frombuffer(payload, "<f4", 6).astype(float)
+        if not self.can_move or self.mode != wire.SERVO_MODE:
+            return b""
+        target = self._reach(_matrix(pose), self.plant.position) if _finite(pose) else None
+        if target is None:
+            self.stop(_JOINT_LIMIT)
+            return b""
+        return self.move_servo(target.astype("<f4").tobytes() + bytes(12))
+
+    def inverse(self, payload: bytes) -> bytes | None:
+        """Joints [7] of a pose, near reference joints where there are any; None where it is out of
+        reach.
+        """
+        pose = np.frombuffer(payload, "<f4", 6).astype(float)
+        near = self.plant.position
+        if len(payload) >= _REFERENCE + 4 * _AXES:
+            near = np.frombuffer(payload, "<f4", _AXES, _REFERENCE).astype(float)
+        target = self._reach(_matrix(pose), near) if _finite(pose) else None
+        return None if target is None else target.astype("<f4").tobytes()
+
+    def forward(self, payload: bytes) -> bytes:
+        """The flange's pose [6] at joints [7]."""
+        joints = np.frombuffer(payload, "<f4", _AXES).astype(float)
+        return _pose(self._flange_at(joints)).astype("<f4").tobytes()
+
+    def beyond_joints(self, payload: bytes) -> bytes:
+        """Whether joints [7] are outside their limits."""
+        joints = np.frombuffer(payload, "<f4", _AXES)
+        return bytes([bool(((joints < self._lower) | (joints > self._upper)).any())])
+
+    def beyond_reach(self, payload: bytes) -> bytes:
+        """Whether a pose [6] is out of reach."""
+        return bytes([self.inverse(payload) is None])
+
+    def _reach(self, T_base_flange: np.ndarray, near: np.ndarray) -> np.ndarray | None:
+        """Joints [7] that bring the flange to a pose [4, 4]; None where none were found."""
+        found = self._kinematics.ik(self._flange, T_base_flange, near)
+        return found.q if found.ok else None
+
+    def _flange_at(self, joints: np.ndarray) -> np.ndarray:
+        return self._kinematics.fk(joints, [self._flange])[self._flange]
+
     def set_load(self, payload: bytes) -> bytes:
         self.load = np.frombuffer(payload, "<f4", 4).astype(float)
         return struct.pack(">H", 0)
@@ -229,14 +301,30 @@ class Controller:
 
     def pose(self) -> np.ndarray:
         """Flange in the base [6]: mm, and roll, pitch, yaw [rad]."""
-        T_base_flange = self._kinematics.fk(self.plant.position, [self._flange])[self._flange]
-        millimetres = 1000 * T_base_flange[:3, 3]
-        return np.concatenate([millimetres, pin.rpy.matrixToRpy(T_base_flange[:3, :3])])
+        return _pose(self._flange_at(self.plant.position))
+
+
+def _pose(T_base_flange: np.ndarray) -> np.ndarray:
+    """A pose [4, 4] as the protocol has it [6]: mm, and roll, pitch, yaw [rad]."""
+    rotation = T_base_flange[:3, :3]
+    return np.concatenate([1000 * T_base_flange[:3, 3], pin.rpy.matrixToRpy(rotation)])
+
+
+def _matrix(pose: np.ndarray) -> np.ndarray:
+    """The opposite of `_pose`."""
+    return placed((pose[:3] / 1000).tolist(), pose[3:6].tolist())
+
+
+def _finite(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _text(text: bytes) -> bytes:
     return text.ljust(40, b"\0")
 
+
+_NUMBERS = {wire.GET_IK: 4 * _AXES, wire.GET_FK: 24}
+"""Bytes of an answer that is invalid."""
 
 _REGISTERS: dict[int, Callable[[Controller, bytes], bytes | None]] = {
     wire.GET_VERSION: lambda arm, _: _text(VERSION),
@@ -250,12 +338,18 @@ _REGISTERS: dict[int, Callable[[Controller, bytes], bytes | None]] = {
     wire.CLEAN_WARNING: Controller.clean_warning,
     wire.SET_BRAKE: lambda arm, _: b"",
     wire.SET_MODE: Controller.set_mode,
+    wire.MOVE_LINE: Controller.move_line,
     wire.MOVE_JOINT: Controller.move_joint,
     wire.MOVE_HOME: lambda arm, payload: arm.move_joint(bytes(4 * _AXES) + payload),
     wire.MOVE_SERVO: Controller.move_servo,
+    wire.MOVE_SERVO_CARTESIAN: Controller.move_servo_cartesian,
     wire.SET_LOAD: Controller.set_load,
     wire.GET_POSE: lambda arm, _: arm.pose().astype("<f4").tobytes(),
     wire.GET_JOINTS: Controller.joints,
     gripper_wire.RS485: Controller.pass_on,
     gripper_wire.END_MODULE: Controller.end_setting,
+    wire.GET_IK: Controller.inverse,
+    wire.GET_FK: Controller.forward,
+    wire.IS_JOINT_LIMIT: Controller.beyond_joints,
+    wire.IS_TCP_LIMIT: Controller.beyond_reach,
 }

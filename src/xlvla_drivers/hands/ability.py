@@ -15,12 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.ability import HAND
+from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
@@ -52,10 +53,10 @@ class Options:
             them.
     """
 
-    baud: int = 460800
+    baud: Annotated[int, Range(9600, 4000000)] = 460800
     reply: Literal["effort_touch", "velocity_touch", "effort_velocity", "all"] = "all"
-    hand_address: int = 0x50
-    counts_per_ampere: float = 620.606079
+    hand_address: Annotated[int, Range(0, 255)] = 0x50
+    counts_per_ampere: Annotated[float, Range(1, 1000000.0)] = 620.606079
     tare: bool = True
 
 

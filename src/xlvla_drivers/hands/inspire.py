@@ -6,20 +6,22 @@ control rate is kept.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.hands.inspire import HAND
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers.device import DeviceState, Fault
 from xlvla_drivers.hands import inspire_frames as wire
-from xlvla_drivers.hands.inspire_registers import Registers, SerialRegisters
+from xlvla_drivers.hands.inspire_registers import Registers, SerialRegisters, host_and_port
 from xlvla_drivers.hands.inspire_skin import Skin
 
 GRAM_N = 9.80665e-3
@@ -61,16 +63,16 @@ class Options:
 
     transport: Literal["serial", "rtu", "tcp"] = "serial"
     model: Literal["dfx", "ftp"] = "dfx"
-    hand_id: int = 1
-    baud: int = 115200
-    speed: int = 1000
-    force: int = 500
+    hand_id: Annotated[int, Range(1, 254)] = 1
+    baud: Annotated[int, Range(9600, 921600)] = 115200
+    speed: Annotated[int, Range(0, 1000)] = 1000
+    force: Annotated[int, Range(0, 3000)] = 500
     ranges: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
     )
-    health_hz: float = 10.0
-    tactile_hz: float = 20.0
-    taxel_n: float = GRAM_N
+    health_hz: Annotated[float, Range(0.1, 100)] = 10.0
+    tactile_hz: Annotated[float, Range(0, 1000)] = 20.0
+    taxel_n: Annotated[float, Range(0, 1)] = GRAM_N
     octets_high_first: bool = True
 
     def __post_init__(self):
@@ -87,6 +89,14 @@ class Options:
         for opened, closed in self.ranges.values():
             if opened == closed:
                 raise XlvlaError("inspire: a range needs different angles for open and closed")
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """Behind one network address may be a bus of several hands."""
+    if options.transport != "tcp":
+        return os.path.realpath(address)
+    host, port = host_and_port(address)
+    return f"{host}:{port}, hand_id {options.hand_id}"
 
 
 class AngleMap:

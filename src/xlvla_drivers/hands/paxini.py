@@ -8,6 +8,7 @@ SDK is served instead, under this Python.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.paxini import HAND
+from xlvla.text import plain
 from xlvla.types import Side
 from xlvla_drivers.device import DeviceState, Fault
 from xlvla_drivers.hands.server_link import ServerLink
@@ -46,13 +48,18 @@ MODULES: tuple[str, ...] = (
 """Modules of the skin; that the SDK lists them in this order is UNCONFIRMED."""
 RECOVER_S = 1.0
 
+PYTHON_VARIABLE = "XLVLA_PXDEX_PYTHON"
+_PYTHON = re.compile(r"python3(\.\d{1,2})?")
+
 
 @dataclass(frozen=True)
 class Options:
     """What a rig may say of a DexH13.
 
     Args:
-        python: command of the Python (3.10) where pxdex is installed.
+        python: command of the Python (3.10) where pxdex is installed, `python3` or `python3.10`;
+            one at a path is named by the environment variable XLVLA_PXDEX_PYTHON alone, so that
+            no file chooses what is run.
         unit: which of the SDK's two ways to say angles is used.
         dip_ratio: last joint's angle over the middle joint's, UNCONFIRMED: nobody published it, 1.0
             is a placeholder.
@@ -81,6 +88,11 @@ class Options:
     home: bool = False
 
     def __post_init__(self):
+        if not _PYTHON.fullmatch(self.python):
+            raise XlvlaError(
+                f"paxini: python is a command such as python3.10, not '{plain(self.python, 60)}': "
+                f"set {PYTHON_VARIABLE} to use a Python at a path"
+            )
         if not 30.0 <= self.rate_hz <= 500.0:
             raise XlvlaError(f"paxini: rate_hz is 30..500, got {self.rate_hz}")
         if not 0 <= self.max_speed <= 24000:
@@ -139,7 +151,7 @@ class Driver:
     def _command(self) -> list[str]:
         """That of the server, but for its socket."""
         options = self._options
-        python = options.python
+        python = os.environ.get(PYTHON_VARIABLE) or options.python
         sdk = "pxdex.dh13"
         if _is_socket(self._address):
             python = sys.executable

@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.xhand import HAND
+from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
@@ -57,9 +58,9 @@ class Options:
     ki: int = 0
     kd: int = 0
     tor_max: int = 300
-    force_n: float = 0.1
+    force_n: Annotated[float, Range(0, 10)] = 0.1
     taxels: bool = True
-    torque_nm_a: float = 0.0
+    torque_nm_a: Annotated[float, Range(0, 100)] = 0.0
     release: bool = True
     sdk_module: str = "xhand_controller.xhand_control"
 

@@ -9,11 +9,12 @@ from itertools import combinations
 import numpy as np
 import pinocchio as pin  # pyright: ignore
 
-from xlvla import urdf
+from xlvla import solids, urdf
 from xlvla.kinematics import Kinematics
 from xlvla.motion import Box, Margin
 from xlvla.rig import Rig
 from xlvla.robot import rig_description
+from xlvla.solids import Solid
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_drivers.motion.levers import Body, Levers, outermost
 
@@ -29,11 +30,6 @@ NEIGHBOURS = 2
 """Links of an arm that are at most this many joints apart are not watched: their shapes are thicker
 than they are and overlap.
 """
-
-
-SAME_RADIUS_M = 1e-4
-SAME_CENTRE_M = 2e-4
-"""Numbers of a URDF that differ by less than this mean the same."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class Distances:
             for part in PARTS:
                 self.joints.extend(rig.joint_names(side, part))
         self._kinematics = Kinematics(description, self.joints)
-        self._shapes = _shapes(self._kinematics.model, description.text)
+        self._shapes = geometry_of(self._kinematics.model, description)
         if rig.motion.table_m is not None:
             self._shapes.addGeometryObject(_table(rig.motion.table_m))
         pairs = self._watch_pairs(_Margins(rig))
@@ -281,46 +277,29 @@ def _reaching(rig: Rig, side: Side) -> Iterator[str]:
         yield scoped(side, "hand", link)
 
 
-def _shapes(model: pin.Model, xml: str) -> pin.GeometryModel:
-    """The collision shapes of a URDF. URDF has no capsules: a cylinder between two spheres of its
-    radius stands for one, and becomes one.
-    """
-    urdf_shapes = pin.buildGeomFromUrdfString(model, xml, pin.GeometryType.COLLISION)
-    spheres: list[pin.GeometryObject] = []
-    for shape in urdf_shapes.geometryObjects:
-        if isinstance(shape.geometry, pin.coal.Sphere):
-            spheres.append(shape)
-    caps: set[str] = set()
-    for shape in urdf_shapes.geometryObjects:
-        ends = _caps(shape, spheres)
-        if len(ends) == 2:
-            length = 2 * shape.geometry.halfLength
-            shape.geometry = pin.coal.Capsule(shape.geometry.radius, length)
-            caps.update(ends)
+def geometry_of(model: pin.Model, robot: urdf.Urdf) -> pin.GeometryModel:
+    """The solids of a URDF's links."""
     shapes = pin.GeometryModel()
-    for shape in urdf_shapes.geometryObjects:
-        if shape.name not in caps:
-            shapes.addGeometryObject(shape)
+    for number, (link, solid) in enumerate(solids.of_robot(robot)):
+        frame_id = model.getFrameId(link, pin.FrameType.BODY)
+        frame = model.frames[frame_id]
+        placement = frame.placement * pin.SE3(urdf.placed(solid.xyz, solid.rpy))
+        shape = pin.GeometryObject(
+            f"{link}/{number}", frame.parentJoint, frame_id, placement, _geometry(solid)
+        )
+        shapes.addGeometryObject(shape)
     return shapes
 
 
-def _caps(rod: pin.GeometryObject, spheres: list[pin.GeometryObject]) -> list[str]:
-    """The names of the spheres at the ends of a cylinder that make it a capsule."""
-    if not isinstance(rod.geometry, pin.coal.Cylinder):
-        return []
-    half = np.array([0.0, 0.0, rod.geometry.halfLength])
-    ends = [rod.placement.act(-half), rod.placement.act(half)]
-    caps: list[str] = []
-    for sphere in spheres:
-        same_link = sphere.parentFrame == rod.parentFrame
-        same_radius = abs(sphere.geometry.radius - rod.geometry.radius) < SAME_RADIUS_M
-        if not (same_link and same_radius):
-            continue
-        centre = sphere.placement.translation
-        apart = [float(np.linalg.norm(centre - end)) for end in ends]
-        if min(apart) < SAME_CENTRE_M:
-            caps.append(sphere.name)
-    return caps
+def _geometry(solid: Solid) -> pin.coal.ShapeBase:
+    if solid.kind == "box":
+        return pin.coal.Box(*(2 * half for half in solid.size))
+    if solid.kind == "sphere":
+        return pin.coal.Sphere(solid.size[0])
+    radius, half_length = solid.size
+    if solid.kind == "capsule":
+        return pin.coal.Capsule(radius, 2 * half_length)
+    return pin.coal.Cylinder(radius, 2 * half_length)
 
 
 def _table(height_m: float) -> pin.GeometryObject:

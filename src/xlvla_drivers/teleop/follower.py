@@ -119,6 +119,8 @@ class Follower:
         # between both.
         self._wanted = np.zeros(self._split)
         self._behind = np.zeros(self._split)
+        # Whole turns [J] rad by which a leader's joints are read apart from the robot's.
+        self._turns = np.zeros(self._split)
 
     @property
     def tracked(self) -> bool:
@@ -237,6 +239,9 @@ class Follower:
         """
         if seen.joints is None:
             return np.zeros(self._split)
+        # Servos forget turns while they are switched off: nearest to the robot is what is meant.
+        angles = self._angles(seen)
+        self._turns = 2 * math.pi * np.round((arm - angles) / (2 * math.pi))
         gap = arm - self._leader(seen)
         if np.abs(gap).max() > NEAR_RAD:
             worst = int(np.argmax(np.abs(gap)))
@@ -332,6 +337,11 @@ class Follower:
         return self._hand + share * (wanted - self._hand)
 
     def _leader(self, seen: TrackedSide) -> np.ndarray:
+        """Where a leader is [J] rad, its turns those in which the clutch was closed."""
+        return self._angles(seen) + self._turns
+
+    def _angles(self, seen: TrackedSide) -> np.ndarray:
+        """A leader's angles [J] rad as its source gives them."""
         assert seen.joints is not None
         return np.array([seen.joints[joint] for joint in self._joints])
 

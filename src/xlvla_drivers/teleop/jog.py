@@ -44,6 +44,13 @@ class Jog:
         turn = _shorter(pin.log3(turned @ rotation.T), LEASH_RAD)
         self.goal[:3, :3] = pin.exp3(turn) @ rotation
 
+    def rest(self, *, moves: bool, turns: bool) -> None:
+        """What the operator let go of stops where it is: moving, turning or both."""
+        if moves:
+            self.goal[:3, 3] = self.pose[:3, 3]
+        if turns:
+            self.goal[:3, :3] = self.pose[:3, :3]
+
     def close(self, more: float) -> None:
         """Closes the hand's goal by `more`, 0 open to 1 closed."""
         self.closing_goal = float(np.clip(self.closing_goal + more, 0.0, 1.0))

@@ -5,6 +5,9 @@ close its hand.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from xlvla.ranges import Range
 
 STEP_M = 0.01
 STEP_RAD = 0.04
@@ -49,5 +52,5 @@ class Options:
         step_m, step_rad: how far one press moves or turns the wrist.
     """
 
-    step_m: float = STEP_M
-    step_rad: float = STEP_RAD
+    step_m: Annotated[float, Range(0.0005, 0.1)] = STEP_M
+    step_rad: Annotated[float, Range(0.001, 0.5)] = STEP_RAD

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from xlvla.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -15,5 +18,5 @@ class Options:
             any more then.
     """
 
-    speed: float = 1.0
+    speed: Annotated[float, Range(0.05, 5)] = 1.0
     repeat: bool = True

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from xlvla.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -13,4 +16,4 @@ class Options:
         episodes: how many a scripted operator solves; 0: no end.
     """
 
-    episodes: int = 0
+    episodes: Annotated[int, Range(0, 1000000)] = 0

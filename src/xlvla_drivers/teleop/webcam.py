@@ -8,13 +8,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla.pinhole import Pinhole
+from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers.cameras import v4l2
 from xlvla_drivers.teleop.gestures import Gestures
@@ -43,7 +44,7 @@ class Options:
 
     model: str = ""
     capture: tuple[int, int] = (640, 480)
-    fovy_deg: float = 45.0
+    fovy_deg: Annotated[float, Range(1, 170)] = 45.0
     gestures: bool = True
     camera: v4l2.Options = field(default_factory=v4l2.Options)
 

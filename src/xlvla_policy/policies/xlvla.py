@@ -23,9 +23,8 @@ from xlvla_policy.vla.engine import Engine
 from xlvla_policy.vla.engine_choice import Choice
 from xlvla_policy.vla.frames import of_rig
 from xlvla_policy.vla.model import Inputs
+from xlvla_policy.vla.rig_fit import SHIPPED, refuse_rig
 from xlvla_policy.vla.tokenizer import Tokenizer
-
-SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
 
 Limits = dict[Part, tuple[np.ndarray, np.ndarray]]
 """Lowest and highest position [J] rad by part."""
@@ -64,7 +63,7 @@ class XlvlaPolicy:
     def __init__(
         self, rig: Rig, engine: Engine, card: ModelCard, codec: Codec, words: Tokenizer, seed: int
     ):
-        _check(rig, card)
+        refuse_rig(rig, card.config, card.committed)
         config = card.config
         self.robot = of_rig(card.config, rig, codec)
         self.rig = rig
@@ -245,19 +244,3 @@ def _choice(rig: Rig, threads: int) -> Choice:
 def _limits(rig: Rig, side: Side) -> Limits:
     arm = rig.arm(side).limits
     return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
-
-
-def _check(rig: Rig, card: ModelCard) -> None:
-    """Refuses a rig that these weights cannot drive."""
-    config = card.config
-    if not set(config.cameras) & set(rig.cameras):
-        known = ", ".join(rig.cameras) or "none"
-        raise XlvlaError(
-            f"this policy looks through {', '.join(config.cameras)}; the cameras of rig "
-            f"'{rig.name}' are {known}"
-        )
-    if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
-        raise XlvlaError(
-            "policy.chunking: these weights were not trained with action prefixes ('prefix'): "
-            "train with `xlvla train policy --committed 0.5`, or choose guided, ensemble or plain"
-        )

@@ -24,7 +24,9 @@ class Choice:
         threads: processor threads.
         device: cpu or cuda; auto takes CUDA where there is one.
         cache: folder for decoded pictures; `.cache` beside the first data set if not given.
-        resume: resume an interrupted run from its last saved state.
+        resume: resume an interrupted run from its last saved state, with its recipe; only where it
+            ends may be chosen anew.
+        fresh: begin anew, although the state of an interrupted run lies at the same place.
         tensorboard: write TensorBoard event files next to the weights.
         held_out: share of the episodes kept for validation.
         save_s: seconds between saved states.
@@ -43,6 +45,7 @@ class Choice:
     device: str = "auto"
     cache: Path | None = None
     resume: bool = False
+    fresh: bool = False
     tensorboard: bool = False
     held_out: float = field(default=0.04, metadata={"min": 0.0, "max": 0.9})
     save_s: float = field(default=60.0, metadata={"min": 0.0})

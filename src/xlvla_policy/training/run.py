@@ -19,6 +19,7 @@ from rich.console import Console
 
 from xlvla import screen
 from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
 from xlvla_policy.training import card as cards
 from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
@@ -27,7 +28,7 @@ from xlvla_policy.training.display import Display
 from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.preparation import Prepared
-from xlvla_policy.training.recipe import Recipe
+from xlvla_policy.training.recipe import Recipe, usual
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.training.validation import Errors
 from xlvla_policy.vla import checkpoint, tokenizer
@@ -52,6 +53,13 @@ def train(
     Returns:
         The last validation; None without one.
     """
+    if not (choice.resume or choice.fresh):
+        step = state.unfinished_step(_state_of(out))
+        if step is not None:
+            raise XlvlaError(
+                f"{_state_of(out)} holds a run that was interrupted at step {step}: go on with "
+                "--resume, or begin anew with --fresh"
+            )
     torch.set_num_threads(choice.threads)
     torch.manual_seed(recipe.seed)
     group = parallel.join(choice.device)
@@ -67,6 +75,18 @@ def train(
         return session.errors
     finally:
         parallel.leave()
+
+
+def base_recipe(choice: Choice, out: Path) -> Recipe:
+    """The recipe that options change: that of the run to be resumed, or the preset's usual one."""
+    if choice.resume:
+        return state.recipe_of(_state_of(out))
+    return usual(choice.preset)
+
+
+def _state_of(out: Path) -> Path:
+    """Where the state of a run lies, by its weights file."""
+    return out.with_suffix(".state")
 
 
 @dataclass(frozen=True)
@@ -136,7 +156,7 @@ class _Session:
         self.card = card
         self.held_out = held_out
         self.console = run.console
-        self.state = run.out.with_suffix(".state")
+        self.state = _state_of(run.out)
         self.errors: Errors | None = None
         if choice.resume:
             state.resume(trainer, self.state)

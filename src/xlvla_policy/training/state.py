@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from xlvla.errors import XlvlaError
+from xlvla.files import reading_card
+from xlvla.strict import build
 from xlvla_policy.training import parallel
 from xlvla_policy.training.loop import Trainer
+from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import stream
 from xlvla_policy.vla.stream import Entry
 
 FORMAT = "xlvla-training-1"
+MAY_CHANGE = ("steps", "minutes", "seed", "recompute", "compile", "frozen", "lora", "lora_on")
+"""Fields of a recipe in which a resumed run may differ, or that `requirements` look at."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's names of the moments of a weight's gradient."""
 
@@ -32,6 +39,7 @@ def save(trainer: Trainer, path: Path) -> None:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "seed": trainer.recipe.seed,
+        "recipe": asdict(trainer.recipe),
         **requirements(trainer),
     }
     metadata = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
@@ -84,22 +92,94 @@ def resume(trainer: Trainer, path: Path) -> None:
     Raises:
         XlvlaError: no such file, no state of a run, or one of another run.
     """
+    with _opened(path) as file:
+        facts = _facts(path, file)
+        _check_recipe(trainer.recipe, path, facts)
+        _check_requirements(trainer, path, facts)
+        _load(trainer, file, facts["step"])
+    trainer.step = facts["step"]
+    trainer.seconds = facts["seconds"]
+    trainer.reseed(facts["seed"])
+
+
+def recipe_of(path: Path) -> Recipe:
+    """The recipe of the run whose state `save` wrote.
+
+    Raises:
+        XlvlaError: no such file, no state of a run, or one of a version that did not keep it.
+    """
+    with _opened(path) as file:
+        facts = _facts(path, file)
+    recipe = _recipe(facts)
+    if recipe is None:
+        raise XlvlaError(
+            f"{path} cannot be resumed: it does not say with which recipe it was trained; begin "
+            "anew from its weights with --init"
+        )
+    return recipe
+
+
+def unfinished_step(path: Path) -> int | None:
+    """The step at which a run stopped before its end; None where there is no such run."""
+    if not path.is_file():
+        return None
+    try:
+        with _opened(path) as file:
+            facts = _facts(path, file)
+    except XlvlaError:
+        return None
+    recipe = _recipe(facts)
+    if recipe is None or recipe.progress(facts["step"], facts["seconds"]) >= 1:
+        return None
+    return facts["step"]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise XlvlaError(f"nothing to resume at {path}: start without --resume")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise XlvlaError(f"{path} cannot be resumed: it is no state of a training run")
-            facts = json.loads(metadata["facts"])
-            _check_requirements(trainer, path, facts)
-            _load(trainer, file, facts["step"])
-    except SafetensorError as error:
+            yield file
+    # RuntimeError: tensors of other shapes than the model's.
+    except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise XlvlaError(f"{path} cannot be resumed: {reason}") from None
-    trainer.step = facts["step"]
-    trainer.seconds = facts["seconds"]
-    trainer.reseed(facts["seed"])
+
+
+def _facts(path: Path, file: Any) -> dict[str, Any]:
+    """What `save` wrote beside the weights."""
+    metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise XlvlaError(f"{path} cannot be resumed: it is no state of a training run")
+    with reading_card(path):
+        facts = dict(json.loads(metadata["facts"]))
+        facts["step"] = int(facts["step"])
+        facts["seconds"] = float(facts["seconds"])
+        facts["seed"] = int(facts["seed"])
+    return facts
+
+
+def _recipe(facts: dict[str, Any]) -> Recipe | None:
+    recipe, faults = build(Recipe, facts.get("recipe"), "recipe")
+    return None if faults else recipe
+
+
+def _check_recipe(recipe: Recipe, path: Path, facts: dict[str, Any]) -> None:
+    """Refuses to go on with another recipe: the model card would tell of one that no weights were
+    trained with. Where a run ends may change, and how it is computed.
+    """
+    saved = _recipe(facts)
+    if saved is None:
+        return
+    for field in fields(recipe):
+        before = getattr(saved, field.name)
+        now = getattr(recipe, field.name)
+        if field.name not in MAY_CHANGE and not _equal(before, now):
+            raise XlvlaError(
+                f"{path} cannot be resumed: it was trained with {field.name} {before}, not {now}: "
+                "resume with --resume alone, or begin anew from its weights with --init"
+            )
 
 
 def _check_requirements(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:

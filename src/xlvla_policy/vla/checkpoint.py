@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from xlvla.errors import XlvlaError
+from xlvla.files import reading_card
+from xlvla.text import plain
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import normalise, stream
 from xlvla_policy.vla.config import VlaConfig
@@ -88,28 +91,21 @@ def load(
         XlvlaError: no such file, no weights of this version, weights of another codec's latents, or
             weights and a card that do not belong together.
     """
-    if not path.is_file():
-        raise XlvlaError(
-            f"no policy weights at {path}: train some with `xlvla train policy`, or name a file "
-            "that exists"
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            card = read_model_card(path, metadata)
-            if not stream.intact(path, metadata.get(CHECKSUM, "")):
-                raise XlvlaError(
-                    f"{path} was changed after it was written: its weights and its card do not "
-                    "belong together"
-                )
-            agree(path, "codec", card.codec, codec)
-            agree(path, "tokenizer", card.words, words)
-            tensors: dict[str, Tensor] = {}
-            for name in file.keys():  # noqa: SIM118 (a file is no mapping)
-                tensors[name] = file.get_tensor(name).float()
-    except (SafetensorError, OSError) as error:
-        raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
-    model = outline(card.config)
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        card = read_model_card(path, metadata)
+        if not stream.intact(path, metadata.get(CHECKSUM, "")):
+            raise XlvlaError(
+                f"{path} was changed after it was written: its weights and its card do not belong "
+                "together"
+            )
+        agree(path, "codec", card.codec, codec)
+        agree(path, "tokenizer", card.words, words)
+        tensors: dict[str, Tensor] = {}
+        for name in file.keys():  # noqa: SIM118 (a file is no mapping)
+            tensors[name] = file.get_tensor(name).float()
+    with reading_card(path):
+        model = outline(card.config)
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
@@ -120,6 +116,20 @@ def load(
     return model.eval().requires_grad_(False), card
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise XlvlaError(
+            f"no policy weights at {path}: train some with `xlvla train policy`, or name a file "
+            "that exists"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise XlvlaError(f"{path} is not a safetensors file: {plain(error, 200)}") from None
+
+
 def read_model_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
     file_format = metadata.get("format", "not given")
@@ -128,22 +138,26 @@ def read_model_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
             f"{path} holds no policy of this version: its format is '{file_format}', '{FORMAT}' is "
             "needed"
         )
-    try:
+    with reading_card(path):
         document = json.loads(metadata["card"])
         card = ModelCard(
             config=vla_config.from_document(document["config"]),
             statistics=normalise.from_document(document["statistics"]),
-            codec=document["codec"],
-            words=document["words"],
-            data=document["data"],
-            committed=document.get("committed", 0),
+            codec=_text(document["codec"]),
+            words=_text(document["words"]),
+            data=dict(document["data"]),
+            committed=int(document.get("committed", 0)),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise XlvlaError(f"the card of {path} is damaged: {type(error).__name__} {error}") from None
-    misfit = normalise.misfit(card.statistics, card.config)
+        misfit = normalise.misfit(card.statistics, card.config)
     if misfit:
         raise XlvlaError(f"{path}: its statistics do not belong to its configuration: {misfit}")
     return card
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} stands where a hash belongs")
+    return value
 
 
 def agree(path: Path, what: str, trained: str, used: str | None) -> None:

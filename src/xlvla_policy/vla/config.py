@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
+from xlvla.ranges import Range
 from xlvla.strict import build
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, SIDES, Side
+
+Share = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,18 @@ class VisionConfig:
             `point_tokens` carry them.
     """
 
-    height: int = 224
-    width: int = 224
-    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    height: Annotated[int, Range(8, 4096)] = 224
+    width: Annotated[int, Range(8, 4096)] = 224
+    crop: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
     pad: bool = False
-    patch: int = 14
-    stem: tuple[int, ...] = ()
-    dim: int = 1152
-    layers: int = 27
-    heads: int = 16
-    mlp: int = 4304
-    points: int = 0
-    point_tokens: int = 0
+    patch: Annotated[int, Range(1, 512)] = 14
+    stem: tuple[Annotated[int, Range(1, 4096)], ...] = ()
+    dim: Annotated[int, Range(1, 65536)] = 1152
+    layers: Annotated[int, Range(1, 1000)] = 27
+    heads: Annotated[int, Range(1, 1024)] = 16
+    mlp: Annotated[int, Range(1, 1000000)] = 4304
+    points: Annotated[int, Range(0, 4096)] = 0
+    point_tokens: Annotated[int, Range(0, 1024)] = 0
 
     @property
     def aspect(self) -> float:
@@ -75,8 +78,8 @@ class VisionConfig:
 class ExpertConfig:
     """Widths of one expert; what both must share for joint attention is in VlaConfig."""
 
-    dim: int
-    mlp: int
+    dim: Annotated[int, Range(1, 65536)]
+    mlp: Annotated[int, Range(1, 1000000)]
 
 
 @dataclass(frozen=True)
@@ -103,26 +106,26 @@ class VlaConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     language: ExpertConfig = ExpertConfig(2048, 16384)
     action: ExpertConfig = ExpertConfig(1024, 4096)
-    layers: int = 18
-    heads: int = 8
-    kv_heads: int = 1
-    head_dim: int = 256
-    vocabulary: int = 257152
-    max_words: int = 48
+    layers: Annotated[int, Range(1, 1000)] = 18
+    heads: Annotated[int, Range(1, 1024)] = 8
+    kv_heads: Annotated[int, Range(1, 1024)] = 1
+    head_dim: Annotated[int, Range(1, 4096)] = 256
+    vocabulary: Annotated[int, Range(1, 10000000)] = 257152
+    max_words: Annotated[int, Range(1, 10000)] = 48
     cameras: tuple[str, ...] = ("front",)
     sides: tuple[Side, ...] = SIDES
-    arm_joints: int = 7
-    latent_dim: int = 32
+    arm_joints: Annotated[int, Range(1, 64)] = 7
+    latent_dim: Annotated[int, Range(1, 4096)] = 32
     space: Literal["latent", "raw"] = "latent"
-    raw_dim: int = 32
-    frames: int = CHUNK_FRAMES
-    rate_hz: float = CHUNK_HZ
-    frames_per_token: int = 1
-    past_frames: int | None = None
-    past_frames_per_token: int = 1
+    raw_dim: Annotated[int, Range(1, 4096)] = 32
+    frames: Annotated[int, Range(2, 10000)] = CHUNK_FRAMES
+    rate_hz: Annotated[float, Range(0.1, 1000)] = CHUNK_HZ
+    frames_per_token: Annotated[int, Range(1, 10000)] = 1
+    past_frames: Annotated[int, Range(1, 10_000)] | None = None
+    past_frames_per_token: Annotated[int, Range(1, 10000)] = 1
     prediction: Literal["velocity", "data"] = "velocity"
-    latent_weight: float = 1.0
-    steps: int = 10
+    latent_weight: Annotated[float, Range(0, 1000)] = 1.0
+    steps: Annotated[int, Range(1, 1000)] = 10
 
     def __post_init__(self) -> None:
         positive_rate = 0 < self.rate_hz < math.inf

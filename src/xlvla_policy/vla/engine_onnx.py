@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -14,14 +14,16 @@ import torch
 from onnxruntime import InferenceSession, OrtValue
 from torch import Tensor
 
+from xlvla import files
 from xlvla.errors import XlvlaError
-from xlvla_policy.vla import checkpoint
+from xlvla.files import reading_card
+from xlvla_policy.vla import checkpoint, stream
 from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.engine import Stepper
 from xlvla_policy.vla.model import Inputs
 
-FORMAT = "xlvla-onnx-1"
+FORMAT = "xlvla-onnx-2"
 CARD = "policy.json"
 OBSERVE = "observe.onnx"
 STEP = "step.onnx"
@@ -95,16 +97,38 @@ def load(
             another codec's latents.
     """
     document = _document(folder)
-    metadata = {"format": document["card_format"], "card": json.dumps(document["card"])}
-    card = checkpoint.read_model_card(folder / CARD, metadata)
+    with reading_card(folder / CARD):
+        exported_as = identity(document)
+        hashes = dict(document["hashes"])
+    card = _card(folder, document)
     checkpoint.agree(folder, "codec", card.codec, codec)
+    _refuse_changed(folder, hashes)
     engine = Onnx(folder, card.config, device=device, half=half, threads=threads)
-    if engine.exports != {identity(document)}:
+    if engine.exports != {exported_as}:
         raise XlvlaError(
             f"the graphs and the card in {folder} do not belong together: write it anew with "
             "`xlvla policy export`"
         )
     return engine, card
+
+
+def _card(folder: Path, document: Mapping[str, Any]) -> ModelCard:
+    with reading_card(folder / CARD):
+        metadata = {"format": document["card_format"], "card": json.dumps(document["card"])}
+    return checkpoint.read_model_card(folder / CARD, metadata)
+
+
+def _refuse_changed(folder: Path, hashes: Mapping[str, object]) -> None:
+    """Refuses graphs, or weights beside them, that were changed after they were written."""
+    for name in (OBSERVE, STEP):
+        if name not in hashes:
+            raise XlvlaError(f"the card of {folder / CARD} is damaged: it has no hash of {name}")
+    for name, expected in hashes.items():
+        path = files.inside(folder, name, "a graph")
+        if not path.is_file():
+            raise XlvlaError(f"{path} is missing: export the policy again")
+        if stream.sha256(path) != expected:
+            raise XlvlaError(f"{path} was changed after it was written: export the policy again")
 
 
 def identity(document: Mapping[str, Any]) -> str:
@@ -141,13 +165,16 @@ def _document(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
         raise XlvlaError(
             f"{folder} holds no exported policy ({CARD} is missing or damaged): write one with "
             "`xlvla policy export`"
-        ) from None
+        )
+    document = cast(dict[str, Any], document)
     file_format = document.get("format", "not given")
-    is_complete = {"weights", "card", "card_format"} <= document.keys()
+    is_complete = {"weights", "card", "card_format", "hashes"} <= document.keys()
     if file_format != FORMAT or not is_complete:
         raise XlvlaError(
             f"{path} is of format '{file_format}', '{FORMAT}' is needed: export the policy again"

@@ -12,7 +12,6 @@ shows the loop around them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from xlvla import __version__
 from xlvla.codec import Codec
 from xlvla_policy.latent import export as codec_export
-from xlvla_policy.vla import checkpoint, flow, tokenizer
+from xlvla_policy.vla import checkpoint, flow, stream, tokenizer
 from xlvla_policy.vla.engine import blank, fields
 from xlvla_policy.vla.engine_fused import Fused, Seen
 from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP, identity
@@ -38,8 +37,6 @@ OPSET = 17
 """The oldest with all operators that are needed."""
 LARGEST_FILE = 1_500_000_000
 """Weights larger than this [bytes] lie beside their graph: a protobuf holds 2 GB."""
-BLOCK_BYTES = 1 << 24
-"""Bytes of a file that are hashed at a time."""
 
 
 class ObserveGraph(nn.Module):
@@ -95,7 +92,7 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     out.mkdir(parents=True, exist_ok=True)
     metadata = checkpoint.metadata(replace(card, config=config))
     document = {
-        "weights": _hash(weights),
+        "weights": stream.sha256(weights),
         "card_format": metadata["format"],
         "card": json.loads(metadata["card"]),
     }
@@ -114,6 +111,7 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
         **document,
         "opset": OPSET,
         "graphs": [path.name for path in graphs],
+        "hashes": {path.name: stream.sha256(path) for path in _with_weights(graphs)},
         "codec": codec.hash,
     }
     card_file = out / CARD
@@ -121,12 +119,10 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     return [*graphs, exported_words, *codec_files, card_file]
 
 
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while content := file.read(BLOCK_BYTES):
-            digest.update(content)
-    return digest.hexdigest()
+def _with_weights(graphs: list[Path]) -> list[Path]:
+    """Graphs and the files of weights beside them, where they are too large for a graph."""
+    beside = [path.with_name(f"{path.name}.data") for path in graphs]
+    return [*graphs, *(path for path in beside if path.is_file())]
 
 
 @torch.no_grad()

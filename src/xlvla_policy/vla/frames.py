@@ -21,6 +21,7 @@ from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.rig_fit import refuse_other_sides
 
 Positions = Mapping[Side, Mapping[Part, np.ndarray]]
 """Joint positions [T, J] rad by side and part, in the catalogue's order."""
@@ -212,11 +213,7 @@ class Frames:
 
 def of_rig(config: VlaConfig, rig: Rig, codec: Codec) -> Frames:
     """The frames of a rig; refuses one that has other sides than the policy."""
-    if set(rig.sides) != set(config.sides):
-        raise XlvlaError(
-            f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has "
-            f"{' and '.join(rig.sides)}"
-        )
+    refuse_other_sides(rig, config)
     bodies: dict[Side, Body] = {}
     for side, station in rig.sides.items():
         bodies[side] = Body(station.arm.type, station.hand.type)

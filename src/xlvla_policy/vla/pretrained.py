@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from xlvla import files
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import published
@@ -28,6 +29,9 @@ Projections = Literal["same", "fresh", "slice"]
 training begins with new ones), or cut to the first numbers that fit.
 """
 
+COMPARED_ROWS = 8192
+"""Rows of two weights that are in memory at once."""
+
 Shapes = dict[str, tuple[int, ...]]
 """Shape of every weight by its name."""
 
@@ -35,13 +39,15 @@ Shapes = dict[str, tuple[int, ...]]
 @dataclass(frozen=True)
 class Import:
     """Names of the weights an import took over, those of them it cut, and those left to be drawn
-    anew, all by our names; and the published names that were not used.
+    anew, all by our names; the published names that were not used; and of weights that should be
+    the same and differ, the published names of the one taken and of the other.
     """
 
     taken: tuple[str, ...]
     cut: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
+    differing: tuple[tuple[str, str], ...] = ()
 
 
 class PublishedWeights:
@@ -65,6 +71,20 @@ class PublishedWeights:
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._shapes[name]
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two weights are equal, compared some rows at a time."""
+        shape = self.shape(one)
+        if shape != self.shape(other):
+            return False
+        with _opened(self._files[one]) as first, _opened(self._files[other]) as second:
+            ones = first.get_slice(one)
+            others = second.get_slice(other)
+            for row in range(0, shape[0], COMPARED_ROWS):
+                rows = slice(row, row + COMPARED_ROWS)
+                if not torch.equal(ones[rows], others[rows]):
+                    return False
+        return True
 
     def tensor(self, name: str) -> Tensor:
         """A weight. Its file is opened anew: an open one would keep in memory all that was read."""
@@ -116,7 +136,8 @@ def convert(
     for name in fresh:
         if name in layout.keys:
             unused.append(layout.keys[name])
-    return Import(tuple(wanted), cut, tuple(fresh), tuple(unused))
+    differing = tuple(pair for pair in layout.tied if not source.same(*pair))
+    return Import(tuple(wanted), cut, tuple(fresh), tuple(unused), differing)
 
 
 def start(model: Vla, path: Path) -> tuple[str, ...]:
@@ -237,8 +258,8 @@ def _files(path: Path) -> list[Path]:
         try:
             shard_by_weight = json.loads(index.read_text())["weight_map"]
             shards = sorted(set(shard_by_weight.values()))
-            return [path / shard for shard in shards]
-        except (ValueError, KeyError, AttributeError, TypeError):
+            return [files.inside(path, shard, f"a shard of {index}") for shard in shards]
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
             raise XlvlaError(f"{index} is no index of safetensors shards") from None
     single = path / "model.safetensors"
     if single.is_file():

@@ -1,8 +1,9 @@
 """The published pi0 weights: what they are called and which of ours each is.
 
-Names are those of openpi's PyTorch port; lerobot's `pi0` and `pi0_base` put `model.` in front of
-them. Of tied weights a file may hold either name, and the action expert's language head, which
-the model never uses, is in the files too.
+Three writers name them in their own way: openpi's PyTorch port; LeRobot's `pi0` and `pi0_base`,
+which put `model.` in front; and transformers' own PI0. From transformers 5.6 on the image tower has
+no `vision_model.` in its names, whoever writes. Of tied weights a file may hold either name, and
+the action expert's language head, which the model never uses, is in the files too.
 """
 
 from __future__ import annotations
@@ -15,21 +16,27 @@ from xlvla.errors import XlvlaError
 
 _ROOT = "paligemma_with_expert."
 _PALI = _ROOT + "paligemma.model."
-_VISION = _PALI + "vision_tower.vision_model."
+_EXPERT = _ROOT + "gemma_expert."
+_HEAD = _ROOT + "paligemma.lm_head."
+
+_TRANSFORMERS = {"vlm.": _PALI, "dit.": _EXPERT + "model.", "embed_action_time.": ""}
+"""Prefixes of transformers' own PI0, after `model.`, by those of openpi that they stand for."""
 
 RENAMED = {
-    _VISION + "encoder.layers.": "vision.layers.",
-    _VISION: "vision.",
+    _PALI + "vision_tower.vision_model.encoder.layers.": "vision.layers.",
+    _PALI + "vision_tower.vision_model.": "vision.",
+    _PALI + "vision_tower.encoder.layers.": "vision.layers.",
+    _PALI + "vision_tower.": "vision.",
     _PALI + "multi_modal_projector.linear.": "vision.projector.",
     _PALI + "language_model.embed_tokens.": "language.embed_tokens.",
     # Tied to the embedding.
-    _ROOT + "paligemma.lm_head.": "language.embed_tokens.",
+    _HEAD: "language.embed_tokens.",
     _PALI + "language_model.": "joint.experts.language.",
-    _ROOT + "gemma_expert.model.": "joint.experts.action.",
+    _EXPERT + "model.": "joint.experts.action.",
 }
 """The longest prefix counts; names without one are the same."""
 
-UNUSED = (_ROOT + "gemma_expert.lm_head.weight",)
+UNUSED = (_EXPERT + "lm_head.weight", _EXPERT + "model.embed_tokens.weight")
 """Never used by pi0."""
 
 PROJECTIONS = ("state_proj.", "action_in_proj.", "action_out_proj.")
@@ -45,10 +52,17 @@ _PREFIXES = tuple(sorted(RENAMED, key=len, reverse=True))
 
 @dataclass(frozen=True)
 class Layout:
-    """Contents of a file of published weights: its key by our name, and the keys not used."""
+    """Contents of a file of published weights.
+
+    Args:
+        keys: its key by our name.
+        unused: its keys that are not used.
+        tied: pairs of the key that is used and the other of weights that should be the same.
+    """
 
     keys: dict[str, str]
     unused: tuple[str, ...]
+    tied: tuple[tuple[str, str], ...] = ()
 
 
 def layout(names: Iterable[str]) -> Layout:
@@ -58,21 +72,42 @@ def layout(names: Iterable[str]) -> Layout:
     names = sorted(names)
     _refuse_others(names)
     keys: dict[str, str] = {}
+    heads: dict[str, str] = {}
     unused: list[str] = []
     for name in names:
-        plain = name.removeprefix("model.")
+        plain = _as_openpi(name)
         if plain in UNUSED:
             unused.append(name)
             continue
         ours = our_name(plain)
         if ours is None:
             raise XlvlaError(f"no pi0 weights of a known layout: unknown tensor '{name}'")
-        # Of tied weights one is enough.
-        if ours in keys:
-            unused.append(name)
+        if plain.startswith(_HEAD):
+            heads[ours] = name
+        elif ours in keys:
+            raise XlvlaError(
+                f"no pi0 weights of a known layout: '{keys[ours]}' and '{name}' are one weight"
+            )
         else:
             keys[ours] = name
-    return Layout(keys, tuple(unused))
+    # The embedding is what pi0 reads: training may have moved it alone.
+    tied: list[tuple[str, str]] = []
+    for ours, head in heads.items():
+        if ours in keys:
+            tied.append((keys[ours], head))
+            unused.append(head)
+        else:
+            keys[ours] = head
+    return Layout(keys, tuple(unused), tuple(tied))
+
+
+def _as_openpi(name: str) -> str:
+    """A key of any writer as openpi's port names it."""
+    plain = name.removeprefix("model.")
+    for theirs, prefix in _TRANSFORMERS.items():
+        if plain.startswith(theirs):
+            return prefix + plain.removeprefix(theirs)
+    return plain
 
 
 def our_name(published: str) -> str | None:
@@ -99,7 +134,7 @@ def _refuse_others(names: list[str]) -> None:
     """Refuses weights of other models by what is peculiar to their names."""
     is_pi0 = False
     for name in names:
-        plain = name.removeprefix("model.")
+        plain = _as_openpi(name)
         if ".input_layernorm.dense." in plain or plain.startswith("time_mlp_"):
             raise XlvlaError(
                 "these are pi0.5 weights (adaptive norms, no state token): this model is pi0; "
@@ -114,5 +149,6 @@ def _refuse_others(names: list[str]) -> None:
             is_pi0 = True
     if not is_pi0:
         raise XlvlaError(
-            f"no pi0 weights: no name begins with '{_ROOT}' (it has {', '.join(names[:3])}, ...)"
+            f"no pi0 weights: no name begins with '{_ROOT}' or 'model.vlm.' (it has "
+            f"{', '.join(names[:3])}, ...)"
         )

@@ -89,6 +89,15 @@ def intact(path: Path, checksum: str) -> bool:
     return digest.hexdigest() == checksum
 
 
+def sha256(path: Path) -> str:
+    """Hash of a file, read a block at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while content := file.read(_BLOCK_BYTES):
+            digest.update(content)
+    return digest.hexdigest()
+
+
 def _header(entries: list[Entry], metadata: Mapping[str, str]) -> bytes:
     document: dict[str, object] = {"__metadata__": dict(metadata)}
     offset = 0

@@ -13,6 +13,7 @@ import numpy as np
 import sentencepiece
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "words.model"
 
@@ -79,7 +80,8 @@ def file_of(weights: Path, hash: str) -> Path:
     available: dict[str, Path] = {}
     for path in (beside(weights), SHIPPED):
         if path.is_file():
-            available[load(1, path).hash] = path
+            # Only the one that is meant is read, whatever lies there.
+            available[_hash(path.read_bytes())] = path
     if hash not in available:
         raise XlvlaError(
             f"policy weights {weights} were trained with tokenizer {hash}, here are "
@@ -96,7 +98,14 @@ def load(max_words: int, path: Path = SHIPPED) -> Tokenizer:
     content = path.read_bytes()
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-    except RuntimeError as error:
-        raise XlvlaError(f"{path} is not a sentencepiece model: {error}") from None
-    digest = hashlib.sha256(content).hexdigest()
-    return Tokenizer(processor, max_words, digest[:HASH_LENGTH])
+    # UnicodeDecodeError, a ValueError: the library quotes bytes of the file as if they were text.
+    except (RuntimeError, ValueError) as error:
+        reason = plain(error, 200)
+        raise XlvlaError(f"{path} is not a sentencepiece model: {reason}") from None
+    if processor.get_piece_size() == 0 or processor.bos_id() < 0:
+        raise XlvlaError(f"{path} is not a sentencepiece model with a piece for a sentence's begin")
+    return Tokenizer(processor, max_words, _hash(content))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]

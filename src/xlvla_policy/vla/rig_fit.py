@@ -1,0 +1,78 @@
+"""Whether weights can drive a rig, from what their card says; without torch, since whoever checks a
+rig waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from xlvla.errors import XlvlaError
+from xlvla.files import reading_card
+from xlvla.rig import Rig
+from xlvla.text import plain
+from xlvla_policy.vla import config as vla_config
+from xlvla_policy.vla.config import VlaConfig
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
+
+EXPORTED = "policy.json"
+"""The card of an exported folder."""
+
+
+def refuse_misfit(rig: Rig, path: Path) -> None:
+    """Refuses a rig that the weights at `path`, a file or an exported folder, cannot drive.
+
+    Raises:
+        XlvlaError: what does not fit, or that there is no card.
+    """
+    with reading_card(path):
+        card = _card(path)
+        config = vla_config.from_document(card["config"])
+        committed = int(card.get("committed", 0))
+    refuse_rig(rig, config, committed)
+
+
+def refuse_rig(rig: Rig, config: VlaConfig, committed: int) -> None:
+    """Refuses a rig that such weights cannot drive.
+
+    Args:
+        committed: longest action prefix [frames] they were trained with; 0 without.
+    """
+    refuse_other_sides(rig, config)
+    if not set(config.cameras) & set(rig.cameras):
+        known = ", ".join(rig.cameras) or "none"
+        raise XlvlaError(
+            f"this policy looks through {', '.join(config.cameras)}; the cameras of rig "
+            f"'{rig.name}' are {known}"
+        )
+    if rig.policy and rig.policy.chunking == "prefix" and not committed:
+        raise XlvlaError(
+            "policy.chunking: these weights were not trained with action prefixes ('prefix'): "
+            "train with `xlvla train policy --committed 0.5`, or choose guided, ensemble or plain"
+        )
+
+
+def refuse_other_sides(rig: Rig, config: VlaConfig) -> None:
+    """Refuses a rig that has other sides than the policy."""
+    if set(rig.sides) != set(config.sides):
+        raise XlvlaError(
+            f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has "
+            f"{' and '.join(rig.sides)}: choose weights that were trained with its sides, or "
+            "policy: null"
+        )
+
+
+def _card(path: Path) -> Mapping[str, Any]:
+    if path.is_dir():
+        return json.loads((path / EXPORTED).read_text())["card"]
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise XlvlaError(f"{path} is not a safetensors file: {plain(error, 200)}") from None
+    return json.loads(metadata["card"])
