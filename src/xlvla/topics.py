@@ -22,6 +22,8 @@ CUE = "/cue"
 DIAGNOSTICS = "/diagnostics"
 ROBOT_DESCRIPTION = "/robot_description"
 JOINT_STATES = "/joint_states"
+TF = "/tf"
+TF_STATIC = "/tf_static"
 
 # Cameras
 IMAGE = "/cameras/{camera}/image_raw"

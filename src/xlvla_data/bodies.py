@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xlvla import catalog
 from xlvla.arm import Arm
 from xlvla.hand import JointLimits
-from xlvla.types import Part, Side, scoped
+from xlvla.types import SIDES, Part, Side, scoped
+from xlvla_data.lerobot import layout
+from xlvla_data.lerobot.layout import Info
 
 Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
 """Rig-wide names by side and part."""
@@ -43,6 +46,52 @@ def arm_of(side: Side, joints: Sequence[str]) -> Arm | None:
         if names == set(joints):
             return arm.on(side)
     return None
+
+
+def inferred(info: Info) -> dict[str, Any]:
+    """Hands and joints as our own block of `info.json` has them, by the names of the joints; {}
+    where these are not those of a hand and an arm of the catalogue on every side.
+    """
+    names: set[str] = set()
+    for key in (layout.STATE, layout.ACTION):
+        feature = info.vectors.get(key)
+        known = set(feature.names or ()) if feature else set[str]()
+        names = known if key == layout.STATE else names & known
+    hands: dict[Side, str] = {}
+    joints: dict[Side, dict[Part, list[str]]] = {}
+    for side in SIDES:
+        arm_names = _on(side, "arm", names)
+        hand_names = _on(side, "hand", names)
+        if not arm_names and not hand_names:
+            continue
+        arm = arm_of(side, sorted(arm_names))
+        hand = _hand_of(side, hand_names, info.robot_type)
+        if arm is None or hand is None:
+            return {}
+        hands[side] = hand
+        joints[side] = {
+            "arm": [scoped(side, "arm", joint) for joint in arm.joints],
+            "hand": [scoped(side, "hand", joint) for joint in catalog.hand(hand).joint_names(side)],
+        }
+    return {"hands": hands, "joints": joints} if hands else {}
+
+
+def _on(side: Side, part: Part, names: set[str]) -> set[str]:
+    """Rig-wide names of a side's part."""
+    return {name for name in names if name.startswith(scoped(side, part, ""))}
+
+
+def _hand_of(side: Side, names: set[str], robot_type: str) -> str | None:
+    """The hand of the catalogue that has these rig-wide joints; of several the one that the data
+    set is said to be of.
+    """
+    alike: list[str] = []
+    for name, hand in catalog.hands().items():
+        if {scoped(side, "hand", joint) for joint in hand.joint_names(side)} == names:
+            alike.append(name)
+    if len(alike) > 1:
+        alike = [name for name in alike if name in robot_type.split("+")]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _named(side: Side, part: Part, joints: Sequence[str], limits: JointLimits) -> dict[str, Range]:

@@ -180,7 +180,7 @@ def _of_data_set(root: Path, number: str) -> Performance:
 
 
 def _at_chunk_rate(
-    positions: Mapping[Side, Mapping[Part, np.ndarray]], rate_hz: int
+    positions: Mapping[Side, Mapping[Part, np.ndarray]], rate_hz: float
 ) -> dict[Side, np.ndarray]:
     """Positions [F, N] by side, the arm's and then the hand's, `CHUNK_HZ` a second."""
     by_side: dict[Side, np.ndarray] = {}

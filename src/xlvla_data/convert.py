@@ -98,7 +98,7 @@ class EndCut:
     uncommanded: int
     lacking: Sequence[str]
 
-    def notes(self, rate_hz: int, limits: AgeLimits) -> list[str]:
+    def notes(self, rate_hz: float, limits: AgeLimits) -> list[str]:
         """A line where the cut is long enough to be reported.
 
         Raises:
@@ -137,7 +137,8 @@ def resampled(
     measured = _positions(recorded.state, info.joints, times)
     latent: dict[Side, np.ndarray] = {}
     for side in action:
-        latent[side] = _latent(codec, recorded, side, action[side]["hand"])
+        joints = info.joints[side]["hand"]
+        latent[side] = hand_latents(codec, side, info.hands[side], joints, action[side]["hand"])
     pictures: dict[str, SelectedImages] = {}
     for camera, shots in recorded.cameras.items():
         pictures[camera] = SelectedImages(shots, as_of(shots.stamps, times))
@@ -166,7 +167,9 @@ def _needs(recorded: RecordedEpisode, limits: AgeLimits) -> Iterator[Need]:
             yield Need(key, stream.stamps, min(limits_s))
 
 
-def _fresh(needs: Sequence[Need], rate_hz: int, limits: AgeLimits) -> tuple[np.ndarray, list[str]]:
+def _fresh(
+    needs: Sequence[Need], rate_hz: float, limits: AgeLimits
+) -> tuple[np.ndarray, list[str]]:
     """Times [F] ns of the frames for which nothing is too old, and notes on what is cut off before
     and after them.
     """
@@ -219,7 +222,7 @@ def _span(needs: Sequence[Need]) -> tuple[int, int]:
     return begin, end
 
 
-def _refuse_gaps(need: Need, too_old: np.ndarray, rate_hz: int) -> None:
+def _refuse_gaps(need: Need, too_old: np.ndarray, rate_hz: float) -> None:
     """Raises XlvlaError where a stream is too old in any of the frames kept, bool [F]."""
     frames = np.flatnonzero(too_old)
     if not len(frames):
@@ -250,21 +253,22 @@ def _positions(
     return positions
 
 
-def _latent(codec: Codec, recorded: RecordedEpisode, side: Side, hand: np.ndarray) -> np.ndarray:
-    """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's
-    joints.
+def hand_latents(
+    codec: Codec, side: Side, hand: str, joints: Sequence[str], positions: np.ndarray
+) -> np.ndarray:
+    """Latents [F, L] of a hand's positions [F, J], whose columns are these rig-wide joints; raises
+    XlvlaError where one that the codec encodes is missing.
     """
-    joints = list(recorded.info.joints[side]["hand"])
-    name = recorded.info.hands[side]
-    wanted = [scoped(side, "hand", joint) for joint in codec.joints(name, side)]
+    joints = list(joints)
+    wanted = [scoped(side, "hand", joint) for joint in codec.joints(hand, side)]
     missing = [joint for joint in wanted if joint not in joints]
     if missing:
         raise XlvlaError(
-            f"a {side} {name} has {', '.join(missing)}: the episode's {side} hand has "
+            f"a {side} {hand} has {', '.join(missing)}: the episode's {side} hand has "
             f"{', '.join(joints)}"
         )
     columns = [joints.index(joint) for joint in wanted]
-    return codec.encode(name, side, hand[:, columns])
+    return codec.encode(hand, side, positions[:, columns])
 
 
 def _held(stream: SampledStream, times: np.ndarray) -> np.ndarray:
@@ -296,6 +300,6 @@ def _latest(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.append(stamps, NONE)[as_of(stamps, times)]
 
 
-def _period(rate_hz: int) -> int:
+def _period(rate_hz: float) -> int:
     """A frame's duration [ns]."""
     return round(SECOND / rate_hz)

@@ -45,7 +45,7 @@ class EpisodeInfo:
     instruction: str
     hands: Mapping[Side, str]
     joints: Mapping[Side, Mapping[Part, Sequence[str]]]
-    rate_hz: int
+    rate_hz: float
     seed: int
     success: bool | None
     codec: str
@@ -85,4 +85,5 @@ class Episode:
 
     @property
     def frames(self) -> int:
-        return len(next(iter(self.latent.values())))
+        parts = next(iter(self.action.values()))
+        return len(next(iter(parts.values())))

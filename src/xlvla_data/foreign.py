@@ -12,9 +12,11 @@ from itertools import pairwise
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
+from xlvla.text import plain
 from xlvla.types import SECOND, Part, Side
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
+from xlvla_data.lerobot.embedded import EmbeddedClip
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 from xlvla_data.lerobot.video import Clip
 from xlvla_data.name_map import Names
@@ -70,6 +72,20 @@ class Foreign:
         }
         self._cameras = _cameras(data, names)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is left out of every episode."""
+        used = {self._names.state, self._names.action}
+        unused = [key for key in self._data.info.vectors if key not in used]
+        for camera, key in self._data.info.cameras.items():
+            if camera not in self._cameras.values():
+                unused.append(key)
+        notes = [note for note in self._data.notes if note.startswith("left out")]
+        if unused:
+            listing = ", ".join(plain(key, 80) for key in unused)
+            notes.append(f"not taken over: {listing}")
+        return notes
+
     def parts(self, row: EpisodeRow) -> list[Piece]:
         """An episode cut where its instruction changes, and where rows or pictures are missing for
         too long.
@@ -101,7 +117,7 @@ class Foreign:
         frames = slice(part.begin, part.end)
         times = self._row_times(row)
         columns = self._data.columns(row, names.state, names.action)
-        columns = {key: values[frames] for key, values in columns.items()}
+        columns = {key: _rows(values)[frames] for key, values in columns.items()}
         stamps = _ns(times)[frames]
         cameras: dict[str, CameraStream] = {}
         for ours, theirs in self._cameras.items():
@@ -129,13 +145,14 @@ class Foreign:
                 positions: list[np.ndarray] = []
                 for joint in joints:
                     column = theirs.index(self._names.joints.get(joint, joint))
-                    positions.append(_radians(values[:, column], joint, self._names))
+                    positions.append(radians(values[:, column], joint, self._names))
                 streams[side][part] = SampledStream(stamps, np.stack(positions, 1), joints)
         return streams
 
     def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
         data = self._data
         row = part.row
+        success = row.row.get("success")
         # Pictures are too many to be read for a hash: their means stand for them
         means: list[str] = []
         for key in data.info.cameras.values():
@@ -148,7 +165,7 @@ class Foreign:
             joints=self._names.ours(),
             rate_hz=self._rate_hz,
             seed=-1,
-            success=row.row.get("success"),
+            success=success if isinstance(success, bool) else None,
             codec="",
             session=data.root.resolve().name,
             # Folders of other days have the same name, their episodes the same number
@@ -171,7 +188,9 @@ class Foreign:
             return even
         return times
 
-    def _shots(self, row: EpisodeRow, camera: str, times: np.ndarray) -> tuple[np.ndarray, Clip]:
+    def _shots(
+        self, row: EpisodeRow, camera: str, times: np.ndarray
+    ) -> tuple[np.ndarray, Clip | EmbeddedClip]:
         """A camera's pictures and when they were taken [N] s; they were taken at the times of their
         rows where there is one for every row.
         """
@@ -181,7 +200,7 @@ class Foreign:
         return stamps, clip
 
 
-def _camera(taken: np.ndarray, clip: Clip, stamps: np.ndarray) -> CameraStream:
+def _camera(taken: np.ndarray, clip: Clip | EmbeddedClip, stamps: np.ndarray) -> CameraStream:
     """The pictures, taken at [N] ns, that rows at these times [F] ns show."""
     first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
     last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
@@ -190,11 +209,16 @@ def _camera(taken: np.ndarray, clip: Clip, stamps: np.ndarray) -> CameraStream:
     return CameraStream(shown, clip.part(first, last), _same)
 
 
+def _rows(values: np.ndarray) -> np.ndarray:
+    """Numbers [F, n] of every frame, whatever their shape."""
+    return values.reshape(len(values), -1)
+
+
 def _ns(times_s: np.ndarray) -> np.ndarray:
     return np.round(times_s * SECOND).astype(np.int64)
 
 
-def _radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
+def radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
     """A joint's numbers [F] in our units; raises XlvlaError where no such joint could be there."""
     limits = names.limits[name]
     if name in names.range:
@@ -222,9 +246,9 @@ def _column_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
             f"{data.root} has no feature '{key}': it has "
             f"{', '.join(data.info.vectors)}{nearest(key, data.info.vectors)}"
         )
-    if not feature.names or len(set(feature.names)) != feature.shape[0]:
+    if not feature.names or len(set(feature.names)) != feature.size:
         raise XlvlaError(
-            f"{data.root}: '{key}' does not name its {feature.shape[0]} numbers one by "
+            f"{data.root}: '{key}' does not name its {feature.size} numbers one by "
             "one: the joints are unknown"
         )
     missing: list[str] = []

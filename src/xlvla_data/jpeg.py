@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import av
@@ -10,27 +11,48 @@ from av.error import FFmpegError
 
 from xlvla.errors import XlvlaError
 
-PNG = b"\x89PNG"
+CODECS = {b"\x89PNG": "png", b"II*\0": "tiff", b"MM\0*": "tiff", b"RIFF": "webp", b"BM": "bmp"}
+"""Codecs by the beginnings of compressed pictures; any other is JPEG."""
+
+MOST_PIXELS = 1 << 26
+"""Of a picture; a few bytes may say that there are more, before memory is taken."""
+
+DEEP = re.compile(r"gray(f|\d\d)")
+"""Formats of one channel of more than 8 bits, which depth maps have."""
 
 
 class Decoder:
-    """Decodes JPEG and PNG, one picture after the other."""
+    """Decodes JPEG, PNG, TIFF, WebP and BMP, one picture after the other."""
 
     def __init__(self) -> None:
         self._codecs: dict[str, av.VideoCodecContext] = {}
 
     def __call__(self, data: bytes) -> np.ndarray:
-        """RGB uint8 [H, W, 3]; raises XlvlaError where that is no picture."""
-        name = "png" if data.startswith(PNG) else "mjpeg"
-        if name not in self._codecs:
-            codec = av.VideoCodecContext.create(name, "r")
-            codec.thread_count = 1
-            self._codecs[name] = codec
+        """RGB uint8 [H, W, 3]; raises XlvlaError where that is no picture, or no colours."""
+        name = "mjpeg"
+        for beginning, codec in CODECS.items():
+            if data.startswith(beginning):
+                name = codec
         try:
-            (frame,) = self._codecs[name].decode(av.Packet(data))
-            return frame.to_ndarray(format="rgb24")
+            (frame,) = self._codec(name).decode(av.Packet(data))
+            if not DEEP.match(frame.format.name):
+                return frame.to_ndarray(format="rgb24")
         except (FFmpegError, ValueError):
             raise XlvlaError(f"a compressed image of {len(data)} bytes cannot be read") from None
+        raise XlvlaError(f"a depth map ({frame.format.name}) is no picture in colour")
+
+    def _codec(self, name: str) -> av.VideoCodecContext:
+        """The codec of this name, made once where that is right."""
+        if name in self._codecs:
+            return self._codecs[name]
+        codec = av.VideoCodecContext.create(name, "r")
+        codec.thread_count = 1
+        codec.options = {"max_pixels": str(MOST_PIXELS)}
+        # PNG's adds a picture's first row to that of the last one
+        # (findings/png_decoder_adds_pictures.sh)
+        if name != "png":
+            self._codecs[name] = codec
+        return codec
 
 
 def encode(picture: np.ndarray, quality: int = 4) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from xlvla import topics
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
@@ -25,6 +26,15 @@ COORDINATE_BYTES = 12
 """Of x, y and z as float32."""
 
 POINTS = tuple(f"point{number}.{axis}" for number in range(KEYPOINTS) for axis in "xyz")
+
+ENCODINGS: Mapping[str, list[int]] = {
+    "rgb8": [0, 1, 2],
+    "bgr8": [2, 1, 0],
+    "rgba8": [0, 1, 2],
+    "bgra8": [2, 1, 0],
+    "mono8": [0, 0, 0],
+}
+"""Which channels are red, green and blue, by the encoding of a raw image."""
 
 SENSED = "observation.tactile."
 OPERATOR = "operator."
@@ -71,7 +81,7 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode
             others[feature] = stream
     return RecordedEpisode(
         info=_info(bag, rate_hz),
-        cameras={camera: _shots(messages[topic]) for camera, topic in cameras.items()},
+        cameras={camera: camera_stream(messages[topic]) for camera, topic in cameras.items()},
         state=_bodies(topics.PART_JOINT_STATES, messages, card.joints),
         command=_bodies(topics.COMMAND, messages, card.joints),
         others=others,
@@ -246,7 +256,8 @@ def _points(message: Message) -> np.ndarray:
     return coordinates.view(np.float32).reshape(-1)
 
 
-def _shots(messages: Sequence[Message]) -> CameraStream:
+def camera_stream(messages: Sequence[Message]) -> CameraStream:
+    """The pictures of a topic, decoded while they are gone through."""
     decoder = Pictures()
     return CameraStream(
         _stamps(messages),
@@ -259,22 +270,27 @@ def _picture(content: Any, decoder: Pictures) -> np.ndarray:
     """RGB uint8 [H, W, 3] of an image message, compressed or raw."""
     if not hasattr(content, "encoding"):
         return decoder(content.data.tobytes())
-    if content.encoding not in ("rgb8", "bgr8"):
-        raise XlvlaError(f"image encoding '{content.encoding}' is not supported: rgb8 and bgr8 are")
+    channels = ENCODINGS.get(content.encoding)
+    if channels is None:
+        raise XlvlaError(
+            f"image encoding '{plain(content.encoding, 40)}' is not supported: "
+            f"{', '.join(ENCODINGS)} are"
+        )
     height = content.height
     width = content.width
+    size = max(channels) + 1
+    if content.encoding in ("rgba8", "bgra8"):
+        size = 4
     try:
         # Rows may be padded
-        rows = content.data.reshape(height, content.step)[:, : 3 * width]
-        pixels = rows.reshape(height, width, 3)
+        rows = content.data.reshape(height, content.step)[:, : size * width]
+        pixels = rows.reshape(height, width, size)
     except ValueError:
         raise XlvlaError(
             f"an image of {len(content.data)} bytes is not {width} x {height}, "
             f"{content.step} bytes a row, as it says"
         ) from None
-    if content.encoding == "rgb8":
-        return pixels
-    return pixels[..., ::-1]
+    return pixels[..., channels]
 
 
 def _stamps(messages: Sequence[Message]) -> np.ndarray:

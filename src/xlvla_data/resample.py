@@ -42,7 +42,7 @@ def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
     return stamps
 
 
-def grid(reference: np.ndarray, begin: int, end: int, rate_hz: int) -> np.ndarray:
+def grid(reference: np.ndarray, begin: int, end: int, rate_hz: float) -> np.ndarray:
     """Times [F] ns of frames from `begin` to `end`, evenly spaced whatever samples are missing.
 
     They come as soon after the samples of `reference` [N] ns, the camera's, as their jitter allows:

@@ -15,6 +15,7 @@ import numpy as np
 
 from xlvla import files
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_data.episode import Column, Episode, EpisodeInfo
 from xlvla_data.lerobot import layout
@@ -56,23 +57,23 @@ class Stored:
     @property
     def seed(self) -> int:
         seed = self.row.row.get("seed")
-        return -1 if seed is None else int(seed)
+        return seed if type(seed) is int else -1
 
     @property
     def key(self) -> str:
         """What no other episode has: `session/recording`, of a simulated one
-        `task-left-right/seed`, of any other its content.
+        `task-left-right/seed`, of any other a hash of its joints' numbers and its sentence, which
+        stays the same where other columns are left out.
         """
-        return self.key_with(self.hands) or self.content
+        return self.key_with(self.hands) or self.hash_of(JOINT_COLUMNS)
 
     def key_with(self, hands: Mapping[Side, str]) -> str:
         """The key of the same episode for other hands; '' where only its content tells it from
         others.
         """
-        recording = self.row.row.get("recording")
+        recording = self._word("recording")
         if recording:
-            session = self.row.row.get("session") or ""
-            return f"{session}/{recording}"
+            return f"{self._word('session')}/{recording}"
         if self.seed < 0:
             return ""
         return f"{name_of(self.task, hands)}/{self.seed}"
@@ -80,12 +81,36 @@ class Stored:
     @cached_property
     def content(self) -> str:
         """Hash of its numbers and its sentence: two episodes of one content are the same one."""
-        return digest(self.data.columns(self.row), self.row.sentence)
+        return self.hash_of(tuple(self.data.info.vectors))
+
+    def hash_of(self, keys: Sequence[str]) -> str:
+        """Hash of some columns' numbers and of the sentence."""
+        known = [key for key in keys if key in self.data.info.vectors]
+        columns = self.data.columns(self.row, *known) if known else {}
+        return digest(columns, self.row.sentence)
+
+    def same_as(self, other: Stored) -> bool:
+        """Whether another episode is this one: what both have of it is the same. Latents are made
+        of the joints' numbers, and may be of other codecs.
+        """
+        mine = self.data.info.vectors
+        theirs = other.data.info.vectors
+        both: list[str] = []
+        for key, feature in mine.items():
+            same_kind = key in theirs and theirs[key].document() == feature.document()
+            if same_kind and not key.startswith(LATENT):
+                both.append(key)
+        return self.hash_of(both) == other.hash_of(both)
 
     @property
     def source(self) -> str:
         """Hash of the data it was made from; '' where it is unknown."""
-        return self.row.row.get("source") or ""
+        return self._word("source")
+
+    def _word(self, fact: str) -> str:
+        """A word in the table of episodes; '' where there is none."""
+        word = self.row.row.get(fact)
+        return word if isinstance(word, str) else ""
 
     @property
     def task(self) -> str:
@@ -98,11 +123,20 @@ class Stored:
     @property
     def success(self) -> bool | None:
         """None where it was not marked."""
-        return self.row.row.get("success")
+        success = self.row.row.get("success")
+        return success if isinstance(success, bool) else None
 
     @property
     def verdict(self) -> str:
-        return self.row.row.get("verdict") or ""
+        return self._word("verdict")
+
+    @property
+    def sentences(self) -> list[str]:
+        """The instruction at every frame."""
+        told = self.row.row.get("tasks")
+        if isinstance(told, list) and len(told) == 1:
+            return [self.row.sentence] * self.row.length
+        return self.data.sentences(self.row)
 
     @property
     def duration_s(self) -> float:
@@ -124,7 +158,8 @@ class Stored:
         for key, values in columns.items():
             if key in JOINT_COLUMNS or key.startswith(LATENT):
                 continue
-            names = info.features[key].names or ()
+            feature = info.features[key]
+            names = feature.names or tuple(f"{key}{index}" for index in range(feature.size))
             others[key] = Column(values.reshape(self.row.length, -1), names)
         pictures = {camera: self.data.clip(self.row, camera) for camera in info.cameras}
         episode_info = EpisodeInfo(
@@ -137,8 +172,8 @@ class Stored:
             success=self.success,
             codec=str(info.own.get("codec", "")),
             verdict=self.verdict,
-            session=self.row.row.get("session") or "",
-            recording=self.row.row.get("recording") or "",
+            session=self._word("session"),
+            recording=self._word("recording"),
             source=self.source,
         )
         return Episode(episode_info, pictures, action, measured, latent, others)
@@ -249,14 +284,14 @@ def describe(episode: Episode) -> Info:
         features[key] = layout.vector(column.names, str(column.values.dtype))
     for camera, pictures in episode.pictures.items():
         height, width = next(iter(pictures)).shape[:2]
-        features[f"{layout.IMAGES}{camera}"] = layout.video(height, width, int(info.rate_hz))
+        features[f"{layout.IMAGES}{camera}"] = layout.video(height, width, info.rate_hz)
     hands = dict(info.hands)
     joints: dict[Side, dict[Part, list[str]]] = {}
     for side, parts in info.joints.items():
         joints[side] = {part: list(own) for part, own in parts.items()}
     own = {"task": info.task, "hands": hands, "joints": joints, "codec": info.codec}
     robot_type = "+".join(dict.fromkeys(hands.values()))
-    return Info(int(info.rate_hz), features, robot_type, own)
+    return Info(info.rate_hz, features, robot_type, own)
 
 
 def _columns(episode: Episode) -> dict[str, np.ndarray]:
@@ -279,6 +314,9 @@ def _joints(data: Dataset) -> Joints:
             f"{data.root} does not say which joints are of which hand: `xlvla data import` takes "
             "it over with a map of names"
         )
+    for key in JOINT_COLUMNS:
+        if key not in data.info.vectors:
+            raise XlvlaError(f"{data.root} has no feature '{key}'")
     joints: dict[Side, dict[Part, Sequence[str]]] = {}
     for side in SIDES:
         if side in own:
@@ -291,11 +329,15 @@ def _by_part(
 ) -> dict[Side, dict[Part, np.ndarray]]:
     """Columns of a feature [F, J] by side and part, found by the joints' names."""
     column = {name: index for index, name in enumerate(feature.names or ())}
+    rows = values.reshape(len(values), -1)
     by_part: dict[Side, dict[Part, np.ndarray]] = {}
     for side, parts in joints.items():
         by_part[side] = {}
         for part, names in parts.items():
-            by_part[side][part] = values[:, [column[name] for name in names]]
+            missing = [name for name in names if name not in column]
+            if missing:
+                raise XlvlaError(f"no column is called '{plain(missing[0], 80)}', as a joint is")
+            by_part[side][part] = rows[:, [column[name] for name in names]]
     return by_part
 
 

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from xlvla.errors import XlvlaError
 from xlvla_data.lerobot import statistics
 from xlvla_data.lerobot.layout import Feature
 from xlvla_data.lerobot.statistics import Stats
@@ -69,6 +66,8 @@ def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[st
     having: dict[tuple[str, tuple[str, ...] | None], list[Stored]] = {}
     for stored in episodes:
         for key, feature in stored.data.info.features.items():
+            if feature.left_out:
+                continue
             described.setdefault((key, feature.names), feature)
             having.setdefault((key, feature.names), []).append(stored)
     for key, names in sorted(described, key=lambda key_and_names: key_and_names[0]):
@@ -82,10 +81,12 @@ def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[st
 
 
 def _stats(stored: Stored, entry: Mapping[str, object], key: str) -> Stats:
-    words = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    missing = [word for word in words if f"stats/{key}/{word}" not in entry]
-    if missing:
-        raise XlvlaError(
-            f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing"
-        )
-    return {word: np.array(entry[f"stats/{key}/{word}"]) for word in words}
+    """Statistics of a feature of an episode: those in its table, else of its frames."""
+    stats = statistics.of_row(entry, key)
+    if stats is not None:
+        return stats
+    info = stored.data.info
+    for camera, own in info.cameras.items():
+        if own == key:
+            return statistics.of_pictures(stored.data.clip(stored.row, camera))
+    return statistics.of_vector(stored.data.columns(stored.row, key)[key])

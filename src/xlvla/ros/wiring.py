@@ -264,10 +264,6 @@ _ORDERS = (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME)
 _RECORDER = "xlvla_data.nodes.recorder"
 
 _UNRECORDED = (
-    topics.CLOCK,
-    topics.DIAGNOSTICS,
-    topics.JOINT_STATES,
-    topics.ROBOT_DESCRIPTION,
     topics.MARKERS,
     topics.CUE,
     topics.EMULATED_FAULTS,

@@ -68,6 +68,9 @@ def _of(root: Path, quick: bool, progress: Progress) -> Iterator[str]:
     except XlvlaError as error:
         yield str(error)
         return
+    # What is left out is no issue of the data set
+    for line in inspection.data.notes:
+        progress.console.print(plain(f"{root.name}: {line}"), soft_wrap=True)
     for line in inspection.before():
         yield f"{root.name}: {line}"
     for row in progress.track(episodes, description=escape(plain(root.name))):

@@ -18,6 +18,7 @@ from xlvla_cli.options import CodecWeights, listed
 if TYPE_CHECKING:
     from xlvla.codec import Codec
     from xlvla_data.convert import AgeLimits
+    from xlvla_data.foreign_bag import BagMap
     from xlvla_data.store import Store
 
 ENDING = 1 << 16
@@ -54,6 +55,19 @@ def convert(
     without: Annotated[
         str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
     ] = "",
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML for bags of others: hands, arms, state, action, cameras, joints. Without it "
+            "one is proposed."
+        ),
+    ] = None,
+    hands: Annotated[
+        str, typer.Option(help="Hands by side for the proposal: left=xhand,right=xhand.")
+    ] = "",
+    arms: Annotated[
+        str, typer.Option(help="Arms by side for the proposal: left=xarm7,right=xarm7.")
+    ] = "",
     weights: CodecWeights = None,
 ) -> None:
     """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes
@@ -68,11 +82,20 @@ def convert(
 
     limits = ages(max_age)
     left_out = listed(without)
+    mapped = None
+    if map is not None:
+        from xlvla_data.foreign_bag import read_bag_map
+
+        mapped = read_bag_map(map)
+    else:
+        _propose(recordings, hands, arms)
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
         report = ConversionReport()
-        work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, left_out)
-        folders = list(dict.fromkeys(_found(recordings)))
+        kept = store.Store(to, checked=True)
+        work = Work(kept, Codec.load(weights), limits, rate, left_out, mapped)
+        found = _found(recordings) if mapped is None else _foreign(recordings)
+        folders = list(dict.fromkeys(found))
         _all(folders, there, red, work, report)
     _say(report, to)
     raise typer.Exit(1 if report.refused else 0)
@@ -100,14 +123,19 @@ class Work:
     limits: AgeLimits
     rate_hz: int
     without: Sequence[str]
+    mapped: BagMap | None = None
 
     def one(self, folder: Path, source: str = "") -> tuple[Path, float, list[str]]:
         """The data set an episode is in now, how long it is [s], and what is to be said of it."""
+        from xlvla_data import foreign_bag
         from xlvla_data.bag.reader import Bag
         from xlvla_data.convert import resampled
         from xlvla_data.recorded import take
 
-        recorded = take(Bag(folder), self.rate_hz, self.without)
+        if self.mapped is None:
+            recorded = take(Bag(folder), self.rate_hz, self.without)
+        else:
+            recorded = foreign_bag.take(folder, self.mapped, self.rate_hz, source)
         episode, findings = resampled(recorded, self.codec, self.limits)
         episode = replace(episode, info=replace(episode.info, source=source))
         return self.store.add(episode), episode.frames / self.rate_hz, findings
@@ -159,6 +187,36 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
         yield from episodes
 
 
+def _foreign(folders: Sequence[Path]) -> Iterator[Path]:
+    """The bags of others in these folders."""
+    from xlvla_data import foreign_bag
+
+    for folder in folders:
+        found = foreign_bag.bags(folder)
+        if not found:
+            raise XlvlaError(f"no bags in {folder}: a bag is a folder with .mcap or .db3 files")
+        yield from found
+
+
+def _propose(folders: Sequence[Path], hands: str, arms: str) -> None:
+    """Prints a map for the first bag where none of them is of our recorder; raises XlvlaError
+    then.
+    """
+    from xlvla_cli.data.import_command import by_side
+    from xlvla_data import foreign_bag
+    from xlvla_data.bag.reader import bags
+    from xlvla_data.map_proposal import proposal
+
+    for folder in folders:
+        theirs = foreign_bag.bags(folder)
+        if theirs and not bags(folder):
+            named = by_side("hands", hands), by_side("arms", arms)
+            print(proposal(theirs[0], *named))
+            raise XlvlaError(
+                f"{theirs[0]} was not recorded by xlvla: save the map above, and say --map"
+            )
+
+
 def _all(
     folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: ConversionReport
 ) -> None:
@@ -181,11 +239,11 @@ def _one(
     folder: Path, there: dict[str, str], red: bool, work: Work, report: ConversionReport
 ) -> list[str]:
     """Converts an episode unless it is there or unfit; what is to be said of it."""
-    from xlvla_data.bag.card import read_episode_card
-
     folder = folder.resolve()
     key = f"{folder.parent.name}/{folder.name}"
     source = _fingerprint(folder)
+    if work.mapped is not None:
+        key += f"-{source}"
     if key in there:
         if there[key] in (
             "",
@@ -200,18 +258,11 @@ def _one(
         ]
     began = time.monotonic()
     try:
-        card = read_episode_card(folder)
-        if card.state != "stopped":
-            report.left_out += 1
-            return [f"left out: its state is '{card.state}', only what was stopped is converted"]
-        if card.verdict == "red" and not red:
-            report.left_out += 1
-            lines = [str(line).removeprefix("red: ") for line in card.findings[:2]]
-            more = len(card.findings) - 2
-            return [
-                f"red, left out: {'; '.join(lines) or 'no issue is listed'}"
-                + (f"; and {more} more issues" if more > 0 else "")
-            ]
+        if work.mapped is None:
+            unfit = _unfit(folder, red)
+            if unfit:
+                report.left_out += 1
+                return [unfit]
         root, seconds, findings = work.one(folder, source)
     except XlvlaError as error:
         report.refused += 1
@@ -224,6 +275,21 @@ def _one(
     return findings
 
 
+def _unfit(folder: Path, red: bool) -> str:
+    """Why an episode of our recorder is left out; '' where it is not."""
+    from xlvla_data.bag.card import read_episode_card
+
+    card = read_episode_card(folder)
+    if card.state != "stopped":
+        return f"left out: its state is '{card.state}', only what was stopped is converted"
+    if card.verdict != "red" or red:
+        return ""
+    lines = [str(line).removeprefix("red: ") for line in card.findings[:2]]
+    more = len(card.findings) - 2
+    text = f"red, left out: {'; '.join(lines) or 'no issue is listed'}"
+    return text + (f"; and {more} more issues" if more > 0 else "")
+
+
 def _fingerprint(folder: Path) -> str:
     """Hash of how long a recording's files are and of their ends, which say how many messages there
     are and of when.
@@ -231,7 +297,7 @@ def _fingerprint(folder: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.mcap*")):
+    for path in sorted([*folder.glob("*.mcap*"), *folder.glob("*.db3*")]):
         size = path.stat().st_size
         with path.open("rb") as file:
             file.seek(max(0, size - ENDING))

@@ -72,7 +72,7 @@ def import_dataset(
         theirs = foreign.Foreign(data, names, rate, work.most_s)
         for row in track(data.episodes, "episodes", transient=True):
             lines += work.all(theirs, row, report)
-    for line in lines:
+    for line in (*lines, *theirs.notes):
         print(plain(line))
     left_out = ""
     if report.left_out:
@@ -96,7 +96,7 @@ class ImportReport:
 class Work:
     """Puts episodes of another data set, at its rate [Hz], into a folder."""
 
-    def __init__(self, to: Path, rate_hz: int):
+    def __init__(self, to: Path, rate_hz: float):
         from xlvla.codec import Codec
         from xlvla_data import store
         from xlvla_data.convert import AgeLimits
@@ -166,7 +166,7 @@ def by_side(option: str, text: str) -> dict[str, str]:
     return names
 
 
-def _ages(rate_hz: int, usual: AgeLimits) -> AgeLimits:
+def _ages(rate_hz: float, usual: AgeLimits) -> AgeLimits:
     """Limits under which frames of a data set of this rate are fresh."""
     from dataclasses import replace
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xlvla.errors import XlvlaError
-from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict
+from xlvla.text import plain
+from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict, print_notes
 
 if TYPE_CHECKING:
     from xlvla_data.rearrange import Move
@@ -34,8 +35,8 @@ def merge(
     verdict: Verdict = "",
     success: Success = "",
 ) -> None:
-    """Merge episodes, all or some; their features must agree. Videos are hard-linked where the disk
-    allows it.
+    """Merge episodes, all or some. Features that not all of a data set's episodes have are left
+    out with a line. Videos are hard-linked where the disk allows it.
     """
     from xlvla_data import rearrange, selection
 
@@ -61,8 +62,9 @@ def carry_out(moves: Sequence[Move], targets: Sequence[Path], sources: Sequence[
     put = Counter[Path]()
     there = 0
     with interruptible():
+        common = rearrange.agree(moves)
         for move, new in track(
-            rearrange.carry_out(moves), "episodes", total=len(moves), transient=True
+            rearrange.carry_out(moves, common), "episodes", total=len(moves), transient=True
         ):
             put[move.root] += new
             there += not new
@@ -70,3 +72,7 @@ def carry_out(moves: Sequence[Move], targets: Sequence[Path], sources: Sequence[
         print(f"{root}: {count} episode{'s' * (count != 1)}")
     if there:
         print(f"{there} were there before")
+    print_notes([move.stored for move in moves])
+    for root, what in sorted(common.items()):
+        for line in what.lines:
+            print(plain(f"{root.name}: {line}"))

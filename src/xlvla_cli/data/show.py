@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict
+from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict, print_notes
 
 
 def register(app: typer.Typer) -> None:
@@ -49,3 +49,4 @@ def show(
             out / "overview.png",
         )
     print(out / "report.html", out / "overview.png")
+    print_notes(episodes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict
+from xlvla_cli.data import Folders, Hands, Success, Tasks, Verdict, print_notes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +44,7 @@ def stats(
     console = screen.console()
     console.print(_counts(episodes))
     console.print(_joints(episodes) if joints else _features(episodes))
+    print_notes(episodes)
 
 
 def _counts(episodes: Sequence[Stored]) -> Table:
@@ -121,6 +122,7 @@ def _won(group: Group) -> tuple[int, int]:
 
 def _features(episodes: Sequence[Stored]) -> Table:
     from xlvla_cli.tables import table
+    from xlvla_data.lerobot import layout
     from xlvla_data.summary import features
 
     rows = table(
@@ -129,8 +131,8 @@ def _features(episodes: Sequence[Stored]) -> Table:
     for column in rows.columns[2:]:
         column.justify = "right"
     for key, feature, hands, statistics in features(episodes):
-        shape = str(feature.shape[0])
-        if feature.dtype == "video":
+        shape = str(feature.size)
+        if feature.dtype in layout.PICTURES:
             shape = "x".join(map(str, feature.shape))
         rows.add_row(
             key,

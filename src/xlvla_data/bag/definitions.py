@@ -10,11 +10,15 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from xlvla.errors import XlvlaError
 from xlvla_data.bag.layout import BagTopic, Qos
+
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 _PRIMITIVE = re.compile(r"(bool|byte|char|w?string|float(32|64)|u?int(8|16|32|64))$")
 _FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+\w+", re.MULTILINE)
@@ -41,14 +45,29 @@ def described(name: str, kind: str, qos: Qos) -> BagTopic:
 @cache
 def definition(kind: str) -> Definition:
     """The definition of a type ('sensor_msgs/msg/JointState') from the installed message
-    packages.
+    packages, else of ROS 2 Jazzy: a machine with only Python's packages lacks some.
     """
     texts: dict[str, str] = {}
-    _collect(kind, texts)
+    try:
+        _collect(kind, texts)
+    except XlvlaError:
+        types = jazzy_types()
+        if kind not in types.types:
+            raise
+        text, _ = types.generate_msgdef(kind, ros_version=2)
+        return Definition(text, types.hash_rihs01(kind))
     text = texts.pop(kind)
     for other, other_text in texts.items():
         text += f"\n{_RULER}\nMSG: {_short(other)}\n{other_text}"
     return Definition(text, _hash(kind))
+
+
+@cache
+def jazzy_types() -> Typestore:
+    """The types of ROS 2 Jazzy, which serialise without any message package."""
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.ROS2_JAZZY)
 
 
 def _collect(kind: str, texts: dict[str, str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from xlvla_data.episode import Pictures
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
@@ -62,6 +65,33 @@ def of_glimpses(seen: Sequence[np.ndarray], most: int = 40) -> Stats:
     # Pictures, not pixels
     stats["count"] = np.array([len(sampled)])
     return stats
+
+
+def of_pictures(pictures: Pictures, most: int = 40) -> Stats:
+    """Statistics per channel over some of the pictures, of which only these are decoded where that
+    can be.
+    """
+    step = max(1, len(pictures) // most)
+    return of_glimpses([picture[::EVERY, ::EVERY].copy() for picture in pictures[::step]], most)
+
+
+def of_row(row: Mapping[str, Any], key: str) -> Stats | None:
+    """The statistics of a feature in a row of the table of episodes; None where one is missing or
+    no number.
+    """
+    stats: Stats = {}
+    for name in ("min", "max", "mean", "std", "count", *QUANTILES):
+        try:
+            values = np.array(row.get(f"stats/{key}/{name}"), np.float64)
+        except (TypeError, ValueError):
+            return None
+        if not values.size or not np.isfinite(values).all():
+            return None
+        stats[name] = np.atleast_1d(values)
+    if any(stats[name].shape != stats["mean"].shape for name in stats if name != "count"):
+        return None
+    stats["count"] = stats["count"].astype(np.int64)
+    return stats if stats["count"].shape == (1,) and stats["count"][0] > 0 else None
 
 
 def merged(many: Iterable[Stats]) -> Stats:

@@ -9,20 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xlvla.errors import XlvlaError
 from xlvla.files import replacing
+from xlvla.text import plain
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
-_TYPES = {
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-    "int64": pa.int64(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
-}
+_TYPES = {name: pa.type_for_alias(name) for name in layout.NUMBERS}
 _FACTS = {
     "success": pa.bool_(),
     "verdict": pa.string(),
@@ -30,6 +26,7 @@ _FACTS = {
     "recording": pa.string(),
     "source": pa.string(),
     "hands": pa.string(),
+    layout.SHARED: pa.bool_(),
 }
 """Columns of the table of episodes that may be empty, so that their type does not show."""
 
@@ -42,12 +39,24 @@ def write(path: Path, table: pa.Table) -> None:
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A parquet file; raises XlvlaError where it is missing, cut short or lacks a column."""
+    return _read(path, columns)
+
+
+def of_episode(path: Path, columns: Sequence[str], index: int) -> pa.Table:
+    """The rows of an episode, of which files of other writers hold several; raises what `read`
+    raises.
+    """
+    return _read(path, columns, [("episode_index", "==", index)])
+
+
+def _read(path: Path, columns: Sequence[str] | None, filters: Any = None) -> pa.Table:
     names = None if columns is None else list(columns)
     try:
-        return pq.read_table(path, columns=names)
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise XlvlaError(f"{path} cannot be read: {reason}") from None
+        return pq.read_table(path, columns=names, filters=filters)
+    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+        # Some messages of the library end in several lines, some are empty
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise XlvlaError(f"{path} cannot be read: {plain(lines[0], 200)}") from None
 
 
 def frames(
@@ -65,12 +74,33 @@ def frames(
 
 
 def values(table: pa.Table, key: str) -> np.ndarray:
-    """A column as an array [F, ...]."""
-    column = table[key].combine_chunks()
-    if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
-        numbers = column.flatten().to_numpy(zero_copy_only=False)
-        return numbers.reshape(len(column), -1)
-    return column.to_numpy(zero_copy_only=False)
+    """A column as an array [F, ...]; raises XlvlaError where it holds no numbers, or not the same
+    count in every row.
+    """
+    numbers = table[key].combine_chunks()
+    if isinstance(numbers, pa.ExtensionArray):
+        numbers = numbers.storage
+    nested = False
+    while pa.types.is_nested(numbers.type):
+        nested = True
+        numbers = _flattened(key, numbers)
+    kind = numbers.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise XlvlaError(f"'{key}' holds {kind}, no numbers")
+    array = numbers.to_numpy(zero_copy_only=False)
+    return array.reshape(len(table), -1) if nested and len(table) else array
+
+
+def _flattened(key: str, rows: pa.Array) -> pa.Array:
+    """What lists of one length hold, on end."""
+    kind = rows.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not is_list and not pa.types.is_fixed_size_list(kind):
+        raise XlvlaError(f"'{key}' holds {plain(kind, 80)}, no numbers")
+    lengths = pc.unique(pc.list_value_length(rows))
+    if lengths.null_count or len(lengths) > 1:
+        raise XlvlaError(f"'{key}' does not have the same count of numbers in every row")
+    return rows.flatten()
 
 
 def tasks(sentences: Sequence[str]) -> pa.Table:
@@ -108,18 +138,42 @@ def task_sentences(table: pa.Table) -> list[str]:
 
 
 def tasks_by_index(table: pa.Table) -> dict[int, str]:
-    """The sentences by their indices; raises XlvlaError where a column is missing."""
+    """The sentences by their indices; raises XlvlaError where a column is missing or of another
+    type.
+    """
     # pandas' name of an index that has none
     name = "task" if "task" in table.column_names else "__index_level_0__"
     missing = {"task_index", name} - set(table.column_names)
     if missing:
         raise XlvlaError(
             f"the table of tasks has no column {', '.join(sorted(missing))}: it has "
-            f"{', '.join(table.column_names)}"
+            f"{plain(', '.join(table.column_names), 200)}"
         )
-    indices = table["task_index"].to_pylist()
-    sentences = table[name].to_pylist()
-    return dict(zip(indices, sentences, strict=True))
+    sentences: dict[int, str] = {}
+    for index, sentence in zip(entries(table, "task_index"), entries(table, name), strict=True):
+        if type(index) is not int or not isinstance(sentence, str):
+            raise XlvlaError(
+                f"the table of tasks says that {plain(repr(index), 40)} is "
+                f"{plain(repr(sentence), 80)}: a number and a sentence are wanted"
+            )
+        sentences[index] = sentence
+    return sentences
+
+
+def dictionaries(table: pa.Table, path: Path) -> list[dict[str, Any]]:
+    """The rows of a table by its columns' names; raises XlvlaError where they cannot be read."""
+    try:
+        return table.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        raise XlvlaError(f"{path} cannot be read: {plain(error, 120)}") from None
+
+
+def entries(table: pa.Table, key: str) -> list[Any]:
+    """A column as Python's values; raises XlvlaError where they are none, as damaged text."""
+    try:
+        return table[key].to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        raise XlvlaError(f"'{plain(key, 80)}' cannot be read: {plain(error, 120)}") from None
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -131,8 +185,13 @@ def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         keys |= dict.fromkeys(row)
     columns: dict[str, pa.Array] = {}
     for key in keys:
-        entries = [row.get(key) for row in rows]
-        columns[key] = pa.array(entries, _FACTS.get(key))
+        given = [row.get(key) for row in rows]
+        try:
+            columns[key] = pa.array(given, _FACTS.get(key))
+        except pa.ArrowException as error:
+            raise XlvlaError(
+                f"episodes differ in what '{plain(key, 80)}' is: {plain(error, 120)}"
+            ) from None
     return pa.table(columns)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -15,24 +17,34 @@ from av.video.stream import VideoStream
 
 from xlvla.errors import XlvlaError
 from xlvla.files import replacing
+from xlvla.text import plain
+from xlvla_data.jpeg import DEEP, MOST_PIXELS
 
 OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 """A key frame every two frames, so that any frame is near one."""
 
 
-def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
-    """Writes RGB uint8 [H, W, 3] atomically as H.264; returns how many there were."""
+def write(path: Path, pictures: Iterable[np.ndarray], fps: float) -> int:
+    """Writes RGB uint8 [H, W, 3] atomically as H.264; returns how many there were. Raises
+    XlvlaError where they are not all of one size.
+    """
+    rate = Fraction(fps).limit_denominator(1001)
     with replacing(path) as fresh, av.open(str(fresh), "w", format="mp4") as file:
         stream = None
         count = 0
         for picture in pictures:
             count += 1
             if stream is None:
-                stream = file.add_stream("libx264", rate=fps, options=OPTIONS)
+                stream = file.add_stream("libx264", rate=rate, options=OPTIONS)
                 stream.height = picture.shape[0]
                 stream.width = picture.shape[1]
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.thread_count = 1
+            if picture.shape != (stream.height, stream.width, 3):
+                raise XlvlaError(
+                    f"picture {count - 1} is {list(picture.shape)}, those before are "
+                    f"{[stream.height, stream.width, 3]}"
+                )
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             file.mux(stream.encode(frame))
         if stream is not None:
@@ -84,38 +96,55 @@ def read(
     Raises:
         XlvlaError: the file is missing, damaged or ends too early.
     """
-    try:
-        with av.open(str(path)) as file:
-            stream = file.streams.video[0]
-            stream.codec_context.thread_count = 1
-            yield from _pictures(file, stream, path, start_s, frames, step)
-    except (FFmpegError, IndexError) as error:
-        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+    with _opened(path) as (file, stream):
+        yield from _pictures(file, stream, path, start_s, frames, step)
 
 
 def count(path: Path) -> int:
     """How many pictures a video says it has; raises XlvlaError where it cannot be read."""
-    try:
-        with av.open(str(path)) as file:
-            return file.streams.video[0].frames
-    except (FFmpegError, IndexError) as error:
-        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+    with _opened(path) as (_, stream):
+        return stream.frames
 
 
 def times(path: Path) -> tuple[np.ndarray, float]:
     """When a video's pictures are shown [N] s, in order, and half of their mean period [s]; raises
     XlvlaError where it cannot be read.
     """
+    with _opened(path) as (file, stream):
+        stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
+        return np.sort(np.array(stamps, float)) * _tick_s(stream), _half_period_s(stream)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
+    """A video and its stream of colour pictures; raises XlvlaError for what is wrong with it."""
     try:
         with av.open(str(path)) as file:
             stream = file.streams.video[0]
-            assert stream.time_base is not None and stream.average_rate is not None
-            stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
-            times_s = np.sort(np.array(stamps, float)) * float(stream.time_base)
-            half_s = 0.5 / float(stream.average_rate)
-            return times_s, half_s
-    except (FFmpegError, IndexError) as error:
-        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            # Depth maps would be cut to 8 bits and look like colours
+            if DEEP.match(stream.codec_context.pix_fmt or ""):
+                raise XlvlaError(
+                    f"video {path} holds depth maps ({stream.codec_context.pix_fmt}), no colours"
+                )
+            yield file, stream
+    except (FFmpegError, IndexError, ValueError, OverflowError, MemoryError) as error:
+        raise XlvlaError(f"video {path} cannot be read: {plain(error, 200)}") from None
+
+
+def _tick_s(stream: VideoStream) -> float:
+    """The unit of a stream's stamps [s]."""
+    if not stream.time_base:
+        raise ValueError("its pictures have no times")
+    return float(stream.time_base)
+
+
+def _half_period_s(stream: VideoStream) -> float:
+    """Half of the mean time between pictures [s]."""
+    if not stream.average_rate:
+        raise ValueError("it has no rate")
+    return 0.5 / float(stream.average_rate)
 
 
 def _pictures(
@@ -126,14 +155,13 @@ def _pictures(
     frames: int | None,
     step: int,
 ) -> Iterator[np.ndarray]:
-    assert stream.time_base is not None and stream.average_rate is not None
-    half_s = 0.5 / float(stream.average_rate)
+    half_s = _half_period_s(stream)
     if start_s > 0:
-        file.seek(int(start_s / stream.time_base), stream=stream)
+        file.seek(int(start_s / _tick_s(stream)), stream=stream)
     count = 0
     for frame in file.decode(stream):
         # Seeking goes to a key frame at or before the time
-        if frame.time < start_s - half_s:
+        if frame.time is None or frame.time < start_s - half_s:
             continue
         if frames is not None and count >= frames:
             return

@@ -8,7 +8,7 @@ import fcntl
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla.files import replacing
 from xlvla_data.episode import Pictures
 from xlvla_data.lerobot import layout, statistics, tables, verification, video
+from xlvla_data.lerobot.embedded import EmbeddedClip
 from xlvla_data.lerobot.layout import Info
 from xlvla_data.lerobot.statistics import Glimpses, Stats
 from xlvla_data.lerobot.video import Clip
@@ -68,7 +69,7 @@ class Writer:
         """
         length = self._check(columns, pictures)
         number = len(self.rows)
-        row, sentences = self._begin(columns, length, sentence)
+        row, sentences = self._begin(columns, [sentence] * length)
         stats = {key: statistics.of_vector(columns[key]) for key in self.info.vectors}
         for camera, key in self.info.cameras.items():
             path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
@@ -79,8 +80,7 @@ class Writer:
             row |= _clip(key, number, 0.0, length / self.info.fps)
             stats[key] = statistics.of_glimpses(glimpses.seen)
         for key, entry in stats.items():
-            for name, value in entry.items():
-                row[f"stats/{key}/{name}"] = value.tolist()
+            row |= _columns_of(key, entry)
         row |= facts
         self._publish(row, sentences)
         return number
@@ -88,8 +88,8 @@ class Writer:
     def adopt(
         self,
         columns: Mapping[str, np.ndarray],
-        clips: Mapping[str, Clip],
-        sentence: str,
+        clips: Mapping[str, Clip | EmbeddedClip],
+        told: Sequence[str],
         table_row: Mapping[str, Any],
     ) -> int:
         """Takes over an episode of another data set, whose videos are linked where the disk allows
@@ -97,38 +97,53 @@ class Writer:
 
         Args:
             clips: the whole episode by camera's name.
-            table_row: its row in the table of episodes there, with its statistics.
+            told: the instruction at every frame [F].
+            table_row: its row in the table of episodes there; what it lacks of the statistics is
+                computed.
         """
         length = self._check(columns, clips)
         number = len(self.rows)
-        row, sentences = self._begin(columns, length, sentence)
+        row, sentences = self._begin(columns, told)
         for camera, key in self.info.cameras.items():
             clip = clips[camera]
             path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
-            linked(clip.path, path)
-            end_s = clip.start_s + length / self.info.fps
-            row |= _clip(key, number, clip.start_s, end_s)
-        self._publish({**table_row, **row}, sentences)
+            begin_s = 0.0
+            if isinstance(clip, Clip):
+                linked(clip.path, path)
+                begin_s = clip.start_s
+            else:
+                video.write(path, clip, self.info.fps)
+            row |= _clip(key, number, begin_s, begin_s + length / self.info.fps)
+        # Columns of features that are not taken over, and of files that lie elsewhere, stay behind
+        facts: dict[str, Any] = {}
+        for name, value in table_row.items():
+            if "/" not in name:
+                facts[name] = value
+        if any(isinstance(clip, Clip) and _shared(clip) for clip in clips.values()):
+            facts[layout.SHARED] = True
+        for key in self.info.features:
+            row |= _columns_of(key, _stats_there(table_row, key, columns, clips, self.info))
+        self._publish({**facts, **row}, sentences)
         return number
 
     def _begin(
-        self, columns: Mapping[str, np.ndarray], length: int, sentence: str
+        self, columns: Mapping[str, np.ndarray], told: Sequence[str]
     ) -> tuple[dict[str, Any], list[str]]:
-        """Writes an episode's numbers; returns its row in the table of episodes as far as it is
-        known, and the sentences with its own.
+        """Writes an episode's numbers, and what it is told at every frame [F]; returns its row in
+        the table of episodes as far as it is known, and the sentences with its own.
         """
+        length = len(told)
         number = len(self.rows)
         first = self.info.total_frames
         frame = np.arange(length)
-        sentences = self.sentences
-        if sentence not in sentences:
-            sentences = [*sentences, sentence]
+        own_sentences = list(dict.fromkeys(told))
+        sentences = list(dict.fromkeys([*self.sentences, *own_sentences]))
         indices = {
             "timestamp": frame / self.info.fps,
             "frame_index": frame,
             "index": first + frame,
             "episode_index": np.full(length, number),
-            "task_index": np.full(length, sentences.index(sentence)),
+            "task_index": np.array([sentences.index(sentence) for sentence in told]),
         }
         path = self.root / layout.numbered(layout.DATA, number)
         tables.write(path, tables.frames(self.info.vectors, columns, indices))
@@ -136,7 +151,7 @@ class Writer:
             verification.same_numbers(path, columns, indices)
         row: dict[str, Any] = {
             "episode_index": number,
-            "tasks": [sentence],
+            "tasks": own_sentences,
             "length": length,
             **_place("data", number),
             "dataset_from_index": first,
@@ -245,9 +260,45 @@ def locked(path: Path) -> IO[str]:
 
 
 def _stats_of_row(row: Mapping[str, Any], key: str) -> Stats:
-    """The statistics in a row of the table of episodes."""
-    names = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    return {name: np.array(row[f"stats/{key}/{name}"]) for name in names}
+    """The statistics in a row of the table of episodes; raises XlvlaError where one is missing."""
+    stats = statistics.of_row(row, key)
+    if stats is None:
+        raise XlvlaError(f"the table of episodes has no statistics of '{key}'")
+    return stats
+
+
+def _stats_there(
+    row: Mapping[str, Any],
+    key: str,
+    columns: Mapping[str, np.ndarray],
+    clips: Mapping[str, Pictures],
+    info: Info,
+) -> Stats:
+    """The statistics of a feature that a row of the table of episodes has, else those of its
+    frames.
+    """
+    stats = statistics.of_row(row, key)
+    if key in columns:
+        size = info.features[key].size
+        if stats is not None and stats["mean"].shape == (size,):
+            return stats
+        return statistics.of_vector(columns[key])
+    if stats is not None and stats["mean"].shape == (3, 1, 1):
+        return stats
+    for camera, own in info.cameras.items():
+        if own == key:
+            return statistics.of_pictures(clips[camera])
+    raise XlvlaError(f"there is nothing of '{key}'")
+
+
+def _shared(clip: Clip) -> bool:
+    """Whether the video of an episode has pictures of others, too."""
+    return clip.start_s > 0 or video.count(clip.path) > clip.frames
+
+
+def _columns_of(key: str, stats: Stats) -> dict[str, Any]:
+    """Statistics as columns of the table of episodes."""
+    return {f"stats/{key}/{name}": value.tolist() for name, value in stats.items()}
 
 
 def _document(stats: Mapping[str, Stats]) -> dict[str, dict[str, Any]]:

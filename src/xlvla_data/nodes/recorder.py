@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from xlvla import __version__
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla.robot import rig_description
 from xlvla.ros import forms, statuses, topics
 from xlvla.ros.forms import Form
 from xlvla.ros.main import run
@@ -26,6 +27,7 @@ from xlvla_data.recorder.episode_control import EpisodeControl
 from xlvla_data.recorder.recording import Recording
 from xlvla_data.recorder.repair import repair_all
 from xlvla_data.recorder.session import Session
+from xlvla_data.recorder.transforms import Transforms
 from xlvla_data.ros.intake import Intake, too_large
 from xlvla_data.verdict import Issue
 
@@ -61,6 +63,7 @@ class RecorderNode(RigNode):
         self._config = self.rig.recorder
         self._codec = Codec.load().hash
         self._root = Path(self._config.folder).expanduser().resolve()
+        self._transforms = Transforms(rig_description(self.rig).description)
         self._intake = Intake(self, self.rig)
         for line in too_large(self.rig):
             self.warn(line)
@@ -125,6 +128,7 @@ class RecorderNode(RigNode):
             streams=self._intake.streams,
             least_free_bytes=self._config.least_free_gb * 1e9,
             distro=os.environ.get("ROS_DISTRO", "jazzy"),
+            transforms=self._transforms,
         )
         recording.take(list(self._intake.newest.values()))
         return recording

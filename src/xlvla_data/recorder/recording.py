@@ -7,17 +7,19 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xlvla import topics
 from xlvla.types import SECOND
 from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.decode import header_ns
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.recorder.spool import Item, Spool
 from xlvla_data.recorder.stream_statistics import RecordedTopic, StreamStatistics
+from xlvla_data.recorder.transforms import Transforms
 from xlvla_data.verdict import Issue, Span, Verdict, judge
 
 LIVE_S = 20.0
@@ -54,6 +56,9 @@ class ReceivedMessage:
 class Recording:
     """An episode that is being recorded; messages come from one thread, anything else from any.
 
+    Args:
+        transforms: of the robot, written beside its joint states; None writes none.
+
     Attributes:
         card: what is known of it so far.
     """
@@ -65,6 +70,7 @@ class Recording:
         streams: Sequence[RecordedTopic],
         least_free_bytes: float,
         distro: str,
+        transforms: Transforms | None = None,
     ):
         self.folder = folder
         self._began_ns = time.time_ns()
@@ -72,8 +78,16 @@ class Recording:
         self.card.write(folder)
         self._statistics = {stream.topic.name: StreamStatistics(stream) for stream in streams}
         self._lock = threading.Lock()
-        writer = BagWriter(folder, [stream.topic for stream in streams], distro)
-        self.spool = Spool(writer, least_free_bytes)
+        self._transforms = transforms
+        bag_topics = [stream.topic for stream in streams]
+        if transforms is not None:
+            bag_topics += transforms.topics
+        writer = BagWriter(folder, bag_topics, distro)
+        self.spool = Spool(writer, least_free_bytes, derived=self._derived)
+        if transforms is not None:
+            still = transforms.static(self._began_ns)
+            name = transforms.fixed.name
+            self.spool.put([Item(name, still, self._began_ns, self._began_ns, 1)])
         self._first_ns = 0
         self._last_ns = 0
         self._resets = 0
@@ -102,6 +116,12 @@ class Recording:
             )
             items.append(item)
         self.spool.put(items)
+
+    def _derived(self, item: Item) -> Iterator[Item]:
+        """The transforms of a message with the joint states of the whole robot."""
+        if self._transforms is not None and item.topic == topics.JOINT_STATES:
+            data = self._transforms.of(item.data)
+            yield replace(item, topic=self._transforms.moving.name, data=data)
 
     def _note(self, message: ReceivedMessage) -> None:
         """Adds a message to the statistics of its stream."""

@@ -11,7 +11,7 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from xlvla.errors import XlvlaError
@@ -49,14 +49,24 @@ class Item:
 class Spool:
     """A bag's writer in a thread.
 
+    Args:
+        derived: what is written beside a message because of it; it raises ValueError or
+            struct.error where the message cannot be read.
+
     Attributes:
         fault: why nothing is written any more; '' while all is well.
         dropped: messages that were not written.
-        unreadable: by topic, what was wrong with the first picture that could not be written.
+        unreadable: by topic, what was wrong with the first message that could not be read.
         written: bytes on the disk.
     """
 
-    def __init__(self, writer: BagWriter, least_free_bytes: float, most_bytes: int = MOST_BYTES):
+    def __init__(
+        self,
+        writer: BagWriter,
+        least_free_bytes: float,
+        most_bytes: int = MOST_BYTES,
+        derived: Callable[[Item], Iterable[Item]] = lambda item: (),
+    ):
         self.fault = ""
         self.dropped = 0
         self.written = 0
@@ -64,6 +74,7 @@ class Spool:
         self._writer = writer
         self._least_free = least_free_bytes
         self._most = most_bytes
+        self._derived = derived
         self._queue: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
         self._waiting = 0
         self._lock = threading.Lock()
@@ -132,12 +143,15 @@ class Spool:
         try:
             if item.raw_picture:
                 data = compressed(data)
-        # The picture has another encoding or is cut off
+            more = list(self._derived(item))
+        # The picture has another encoding, or the message is cut off
         except (XlvlaError, struct.error, ValueError) as error:
             self.unreadable.setdefault(item.topic, plain(error))
             self.dropped += 1
             return
         self._writer.add(item.topic, data, item.log_ns, item.sent_ns, item.sequence)
+        for other in more:
+            self._writer.add(other.topic, other.data, other.log_ns, other.sent_ns, other.sequence)
 
     def _flush(self) -> None:
         self._writer.flush()

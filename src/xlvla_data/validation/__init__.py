@@ -12,6 +12,7 @@ from xlvla_data import store
 from xlvla_data.bodies import ranges
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
+from xlvla_data.lerobot.video import Clip
 from xlvla_data.validation import numbers, pictures, structure
 from xlvla_data.validation.totals import Totals
 
@@ -65,9 +66,9 @@ class Inspection:
     ) -> Iterator[str]:
         """What is wrong with a camera's pictures of an episode."""
         info = self.data.info
-        clip = self.data.clip(row, camera)
         glimpses: list[np.ndarray] = []
         try:
+            clip = self.data.clip(row, camera)
             stamps, _ = self.data.shots(row, camera)
             if len(stamps) > row.length:
                 yield (
@@ -75,6 +76,10 @@ class Inspection:
                     "frames: a reader that counts them is late"
                 )
             yield from pictures.findings(camera, clip, info, columns, glimpses)
+            # Ours have a video per episode; those of others may hold several
+            shared = not info.own or self.data.inferred or row.row.get(layout.SHARED)
+            if isinstance(clip, Clip) and not shared:
+                yield from pictures.too_many(camera, clip)
         except XlvlaError as error:
             yield str(error)
         else:

@@ -32,15 +32,17 @@ def findings(info: Info, ranges: Mapping[str, Range], columns: Columns) -> Itera
         if wrong.size:
             yield f"'{key}' is not finite in {len(wrong)} frames, first {wrong[0]}"
     for key in (layout.ACTION, layout.STATE):
-        if key not in info.features:
+        if key not in info.vectors:
             continue
         names = info.features[key].names
         if names:
-            motion = _known(names, columns[key], ranges)
+            rows = columns[key].reshape(len(columns[key]), -1)
+            motion = _known(names, rows, ranges)
             yield from _beyond(key, motion)
             yield from _jumps(key, motion, info.fps)
-    if STAMPS in info.features:
-        yield from _stamps(info.features[STAMPS].names or (), columns[STAMPS])
+    if STAMPS in columns and columns[STAMPS].ndim == 2:
+        names = info.features[STAMPS].names or ()
+        yield from _stamps(names, columns[STAMPS])
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _beyond(key: str, motion: Motion) -> Iterator[str]:
         yield f"'{key}' out of limits: {worst}"
 
 
-def _jumps(key: str, motion: Motion, rate_hz: int) -> Iterator[str]:
+def _jumps(key: str, motion: Motion, rate_hz: float) -> Iterator[str]:
     """Positions that no joint reaches from one frame to the next."""
     fastest = np.array([FASTER * joint.velocity for joint in motion.ranges])
     steps = np.diff(np.nan_to_num(motion.positions), axis=0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from xlvla_data.lerobot import layout, video
+from xlvla_data.lerobot.embedded import EmbeddedClip
 from xlvla_data.lerobot.layout import Info
 from xlvla_data.lerobot.statistics import EVERY
 from xlvla_data.lerobot.video import Clip
@@ -28,7 +29,7 @@ FAR = 0.3
 
 def findings(
     camera: str,
-    clip: Clip,
+    clip: Clip | EmbeddedClip,
     info: Info,
     columns: Mapping[str, np.ndarray],
     glimpses: list[np.ndarray],
@@ -45,17 +46,19 @@ def findings(
         glimpses.append(picture[::EVERY, ::EVERY].copy())
     if shape is not None and shape != wanted:
         yield f"camera {camera}: pictures are {list(shape)}, not {list(wanted)}"
-    # Ours have a video per episode; those of others may hold several
-    if clip.start_s == 0 and info.own:
-        there = video.count(clip.path)
-        if clip.frames < there:
-            yield f"camera {camera}: {there} pictures for {clip.frames} frames"
     if layout.STATE in columns:
         yield from _frozen(camera, glimpses, columns[layout.STATE], info.fps)
 
 
+def too_many(camera: str, clip: Clip) -> Iterator[str]:
+    """Pictures in the video of one episode alone that no frame has."""
+    there = video.count(clip.path)
+    if clip.frames < there:
+        yield f"camera {camera}: {there} pictures for {clip.frames} frames"
+
+
 def _frozen(
-    camera: str, glimpses: list[np.ndarray], state: np.ndarray, rate_hz: int
+    camera: str, glimpses: list[np.ndarray], state: np.ndarray, rate_hz: float
 ) -> Iterator[str]:
     """Stretches in which joints move and the pictures stay the same."""
     squares = [_squares(glimpse) for glimpse in glimpses]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla_data.lerobot import layout, tables
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 
@@ -24,11 +25,11 @@ def findings(data: Dataset) -> Iterator[str]:
         yield f"{promised}, the table of episodes has {frames}"
     yield from _sentences(data)
     for key in (layout.STATE, layout.ACTION):
-        if key not in info.features:
+        if key not in info.vectors:
             yield f"no feature '{key}'"
         elif not info.features[key].names:
             yield (
-                f"no joint names: '{key}' does not say what its {info.features[key].shape[0]} "
+                f"no joint names: '{key}' does not say what its {info.features[key].size} "
                 "numbers are"
             )
     if "joints" not in info.own:
@@ -38,8 +39,8 @@ def findings(data: Dataset) -> Iterator[str]:
         )
     expected = 0
     for row in rows:
-        begin = row.row["dataset_from_index"]
-        end = row.row["dataset_to_index"]
+        begin = row.row.get("dataset_from_index")
+        end = row.row.get("dataset_to_index")
         if (begin, end) != (expected, expected + row.length):
             yield (
                 f"episode {row.index} is said to be frames {begin} to {end}, not {expected} to "
@@ -66,7 +67,11 @@ def _sentences(data: Dataset) -> Iterator[str]:
 def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
     """What is wrong with the columns that count frames and time."""
     frame = np.arange(row.length)
-    wanted = {"frame_index": frame, "index": row.row["dataset_from_index"] + frame}
+    wanted = {"frame_index": frame}
+    first_index = row.row.get("dataset_from_index")
+    # Where it is none, that was found before
+    if isinstance(first_index, int):
+        wanted["index"] = first_index + frame
     for key, expected in wanted.items():
         wrong = np.flatnonzero(columns[key] != expected)
         if wrong.size:
@@ -83,7 +88,15 @@ def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -
             f"timestamp is {error_s[first]:.4f} s from frame / rate at frame {first}, in "
             f"{len(wrong)} frames"
         )
-    tasks = sorted(set(columns["task_index"].tolist()))
-    in_table = 0 <= tasks[0] < max(1, data.info.total_tasks)
-    if len(tasks) > 1 or not in_table:
-        yield f"task_index is {tasks}, of {data.info.total_tasks} sentences"
+    try:
+        told = list(dict.fromkeys(data.sentences(row)))
+    except XlvlaError as error:
+        yield str(error)
+        return
+    listed = row.row.get("tasks") or [row.sentence]
+    # LeRobot's reader takes the sentence by its index, other readers that of the table of episodes
+    if set(told) != set(listed):
+        yield (
+            f"is told {plain(repr(told), 120)} by task_index, "
+            f"{plain(repr(listed), 120)} by the table of episodes"
+        )

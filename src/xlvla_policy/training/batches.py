@@ -161,10 +161,9 @@ class Batches:
         encoded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         longest = 0
         for sentence in self.data.instructions:
-            if sentence not in encoded:
-                ids, mask = self.tokenizer.encode(sentence)
-                encoded[sentence] = ids, mask
-                longest = max(longest, int(mask.sum()))
+            ids, mask = self.tokenizer.encode(sentence)
+            encoded[sentence] = ids, mask
+            longest = max(longest, int(mask.sum()))
         return {
             sentence: (ids[:longest], mask[:longest]) for sentence, (ids, mask) in encoded.items()
         }
@@ -173,8 +172,8 @@ class Batches:
         """Token ids and mask [B, L] of the sentences of these observations."""
         all_ids: list[np.ndarray] = []
         all_masks: list[np.ndarray] = []
-        for episode in self.data.source[rows]:
-            ids, mask = self._sentences[self.data.instructions[episode]]
+        for sentence in self.data.told[rows]:
+            ids, mask = self._sentences[self.data.instructions[sentence]]
             all_ids.append(ids)
             all_masks.append(mask)
         return torch.from_numpy(np.stack(all_ids)), torch.from_numpy(np.stack(all_masks))

@@ -193,6 +193,7 @@ def _batches(config: VlaConfig) -> Batches:
         source=np.zeros(FRAMES, int),
         kind=np.zeros(1, int),
         instructions=(info.instruction,),
+        told=np.zeros(FRAMES, int),
         names=("random",),
     )
     pooled = dataset.statistics([recorded])

@@ -56,7 +56,8 @@ class Demonstrations:
             begins T rows on.
         source: index of the episode of an observation [N].
         kind: index of the data set of an episode [episodes].
-        instructions: sentence by episode.
+        instructions: the sentences there are.
+        told: index of the sentence of an observation [N].
         names: name by episode.
     """
 
@@ -68,6 +69,7 @@ class Demonstrations:
     source: np.ndarray
     kind: np.ndarray
     instructions: tuple[str, ...]
+    told: np.ndarray
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -105,7 +107,8 @@ def load(
     source: list[np.ndarray] = []
     seen: list[np.ndarray] = []
     kind: list[int] = []
-    instructions: list[str] = []
+    instructions: dict[str, int] = {}
+    told: list[int] = []
     episode_names: list[str] = []
     row = 0
     for index, each in enumerate(recorded):
@@ -119,7 +122,8 @@ def load(
             source.append(np.full(count, len(kind)))
             seen.append(np.repeat(has_camera[None], count, 0))
             kind.append(index)
-            instructions.append(stored.row.sentence)
+            for sentence in stored.sentences[::stride]:
+                told.append(instructions.setdefault(sentence, len(instructions)))
             episode_names.append(stored.name)
             row += len(episode_rows)
         decoded.append(pictures.decoded(episodes, config, stride, cache))
@@ -132,6 +136,7 @@ def load(
         source=np.concatenate(source),
         kind=np.array(kind),
         instructions=tuple(instructions),
+        told=np.array(told, int),
         names=tuple(episode_names),
     )
 

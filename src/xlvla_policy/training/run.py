@@ -297,7 +297,8 @@ def _about(run: Run, prepared: Prepared, observations: int) -> dict[str, Any]:
         source = each.source
         hands = dict.fromkeys(body.hand for body in source.bodies.values())
         episodes_by_hands["+".join(hands)] += len(source.stored)
-        sentences.update(stored.row.sentence for stored in source.stored)
+        for stored in source.stored:
+            sentences.update(stored.sentences)
     return {
         "episodes": episodes_by_hands.total(),
         "observations": observations,
