@@ -25,8 +25,20 @@ class Coder(nn.Module):
         super().__init__()
         self.encoder = Mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
         self.decoder = Mlp((recipe.latent, *recipe.decoder, body.width), recipe)
-        self.middle = nn.Buffer((body.lower + body.upper) / 2)
-        self.reach = nn.Buffer((body.upper - body.lower) / 2)
+        # Limits are facts of one side of a hand, no weights: who copies weights leaves them.
+        self.lower = nn.Buffer(body.lower, persistent=False)
+        self.upper = nn.Buffer(body.upper, persistent=False)
+        self.middle = nn.Buffer((body.lower + body.upper) / 2, persistent=False)
+        self.reach = nn.Buffer((body.upper - body.lower) / 2, persistent=False)
+
+    def trained_between(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        """Sets the limits [J] rad that networks were trained with, where the device's are
+        narrower.
+        """
+        low = torch.tensor(lower, dtype=self.middle.dtype)
+        high = torch.tensor(upper, dtype=self.middle.dtype)
+        self.middle.copy_((low + high) / 2)
+        self.reach.copy_((high - low) / 2)
 
     def encode(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Joints [B, J] rad to mean and log-variance [B, L] of the latent."""
@@ -35,8 +47,9 @@ class Coder(nn.Module):
         return mean, log_variance.clamp(*LOG_VARIANCE)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents [B, L] to joints [B, J] rad."""
-        return self.middle + self.reach * torch.tanh(self.decoder(z))
+        """Latents [B, L] to joints [B, J] rad, within the limits."""
+        q = self.middle + self.reach * torch.tanh(self.decoder(z))
+        return q.clamp(self.lower, self.upper)
 
 
 class Coders(nn.Module):
