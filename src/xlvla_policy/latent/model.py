@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.precision import coarse_dtype
 from xlvla_policy.latent.recipe import Recipe
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
@@ -81,8 +82,8 @@ class Mlp(nn.Sequential):
         self.coarse = False
 
     def forward(self, input: Tensor) -> Tensor:
-        """With `coarse` the hidden layers multiply in bfloat16, several times as fast."""
-        if not self.coarse:
+        """With `coarse` the hidden layers multiply in bfloat16, where that is faster."""
+        if not self.coarse or coarse_dtype() == torch.float32:
             return super().forward(input)
         *hidden, last = self
         with torch.autocast("cpu", torch.bfloat16):

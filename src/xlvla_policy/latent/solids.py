@@ -51,7 +51,10 @@ class Solids(nn.Module):
         )
         self.radii = nn.Buffer(torch.tensor([rod.radius for rod in rods]))
         self.halves = nn.Buffer(torch.tensor([box.half for box in cuboids]).reshape(-1, 3))
-        lengths = [float(np.linalg.norm(np.subtract(*rod.points))) for rod in rods]
+        lengths: list[float] = []
+        for rod in rods:
+            start, end = np.array(rod.points)
+            lengths.append(float(np.linalg.norm(end - start)))
         rod_bounds = self.radii + torch.tensor(lengths) / 2
         self.bounds = nn.Buffer(torch.cat([rod_bounds, self.halves.norm(dim=-1)]))
 
