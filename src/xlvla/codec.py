@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,8 +86,12 @@ class Network:
 
 @dataclass(frozen=True)
 class HandCodec:
-    """Encoder and decoder of one hand of one side; `lower` and `upper` [J] rad are its joint
-    limits.
+    """Encoder and decoder of one hand of one side.
+
+    Args:
+        lower, upper: [J] rad, the joint limits that decoded poses keep.
+        trained: [J] and [J] rad, the limits that the networks were trained with, where the device's
+            are narrower; None where they are the same.
     """
 
     joints: tuple[str, ...]
@@ -95,21 +99,29 @@ class HandCodec:
     upper: Array
     encoder: Network
     decoder: Network
+    trained: tuple[Array, Array] | None = None
+
+    @property
+    def encoded(self) -> tuple[Array, Array]:
+        """Lower and upper [J] rad of the poses that the encoder tells apart."""
+        return self.trained or (self.lower, self.upper)
 
     @cached_property
     def middle(self) -> Array:
-        return np.float32(0.5) * (self.lower + self.upper)
+        lower, upper = self.encoded
+        return np.float32(0.5) * (lower + upper)
 
     @cached_property
     def half(self) -> Array:
-        return np.float32(0.5) * (self.upper - self.lower)
+        lower, upper = self.encoded
+        return np.float32(0.5) * (upper - lower)
 
     @property
     def latent_dim(self) -> int:
         return self.encoder.layers[-1].weight.shape[1]
 
     def encode(self, q: Array) -> Array:
-        return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
+        return self.encoder((np.clip(q, *self.encoded) - self.middle) / self.half)
 
     def decode(self, z: Array) -> Array:
         z = np.clip(z, -WILD, WILD)
@@ -125,6 +137,8 @@ class Codec:
         hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec,
             of that codec: what names the latent. Latents of two codecs do not mix, so a program
             that stores latents or a policy trained on them stores this too.
+        missing: hands of the weights file that no loaded catalogue entry describes; they are not
+            served.
     """
 
     def __init__(
@@ -133,8 +147,10 @@ class Codec:
         latent_dim: int,
         card: ModelCard,
         hash: str,
+        missing: tuple[str, ...] = (),
     ):
         self._parts = dict(parts)
+        self.missing = missing
         self.latent_dim = latent_dim
         self.card = card
         self.hash = hash
@@ -145,11 +161,12 @@ class Codec:
         """The same latent with only the hands that shaped it, without those added to it later."""
         added = self.card.get("added", {})
         parts = {key: part for key, part in self._parts.items() if key[0] not in added}
-        return Codec(parts, self.latent_dim, self.card, self.hash)
+        return Codec(parts, self.latent_dim, self.card, self.hash, self.missing)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Codec:
-        """The codec in a weights file; None is the one shipped with xlvla.
+        """The codec in a weights file; None is the one shipped with xlvla. A hand of the file that
+        the catalogue does not have is left out (`missing`).
 
         Raises:
             XlvlaError: the file is missing, is no codec, or was trained for other joints than the
@@ -170,13 +187,19 @@ class Codec:
         content, card = read_checksummed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
         parts: dict[tuple[str, Side], HandCodec] = {}
+        missing = tuple(hand for hand in card["hands"] if hand not in catalog.hands())
         for hand, sides in card["hands"].items():
+            if hand in missing:
+                continue
             for side, entry in sides.items():
                 _agree(path, hand, side, entry)
-                parts[hand, side] = _part(tensors, entry, card["activation"])
+                limits = catalog.hand(hand).command_range(side)
+                parts[hand, side] = _part(tensors, entry, card["activation"], limits)
+        if not parts:
+            raise XlvlaError(f"{path} serves no hand: {missing_line(missing)}")
         # A codec that a hand was added to keeps the name of the latent it was added to.
         latent = card.get("latent") or hashlib.sha256(content).hexdigest()[:12]
-        return cls(parts, card["latent_dim"], card, latent)
+        return cls(parts, card["latent_dim"], card, latent, missing)
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
@@ -204,9 +227,20 @@ class Codec:
         part = self._parts.get((hand, side))
         if part is not None:
             return part
+        if hand in self.missing:
+            raise XlvlaError(missing_line((hand,)))
         if hand not in self.hands:
             raise unknown("hand of the codec", hand, self.hands)
         raise unknown("side", side, SIDES)
+
+
+def missing_line(hands: Sequence[str]) -> str:
+    """What is wrong with hands that a codec has and the catalogue does not, and what to do."""
+    files = " and ".join(f"{hand}.py" for hand in hands)
+    return (
+        f"the codec has the hand {', '.join(hands)}, but no catalogue entry is loaded for it: set "
+        f"XLVLA_HANDS to the folder with {files}"
+    )
 
 
 def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
@@ -247,13 +281,27 @@ def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[by
         return content, json.loads(about["card"])
 
 
-def _part(tensors: Mapping[str, Array], entry: ModelCard, activation: str) -> HandCodec:
-    lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
+def _part(
+    tensors: Mapping[str, Array],
+    entry: ModelCard,
+    activation: str,
+    limits: tuple[np.ndarray, np.ndarray],
+) -> HandCodec:
+    """`limits` are those of the device; the networks may have been trained with the wider ones of
+    the URDF.
+    """
+    trained_lower, trained_upper = (
+        np.array(entry[key], dtype=np.float32) for key in ("lower", "upper")
+    )
+    # The rounding of a file's own limits stays what it was.
+    lower = np.maximum(trained_lower, limits[0].astype(np.float32))
+    upper = np.minimum(trained_upper, limits[1].astype(np.float32))
     encoder, decoder = (
         network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation])
         for half in ("encoder", "decoder")
     )
-    return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder)
+    trained = (trained_lower, trained_upper)
+    return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder, trained)
 
 
 def network(
@@ -279,25 +327,36 @@ def network(
 
 
 def _agree(path: Path, hand: str, side: Side, entry: ModelCard) -> None:
-    """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
+    """Refuses weights trained for other joints or limits than the catalogue's hand has now; limits
+    are the device's or the URDF's.
+    """
     known = catalog.hand(hand)
     names = known.joint_names(side)
     limits = known.limits(side)
+    device_lower, device_upper = known.command_range(side)
+    trained_lower = np.array(entry["lower"])
+    trained_upper = np.array(entry["upper"])
     where = f"codec weights {path} do not fit the {side} {hand}"
     if tuple(entry["joints"]) != names:
         raise XlvlaError(
             f"{where}: they were trained for joints {', '.join(entry['joints'])}; the catalogue "
             f"has {', '.join(names)}"
         )
-    for name, *trained, lower, upper in zip(
-        names, entry["lower"], entry["upper"], limits.lower, limits.upper, strict=True
-    ):
-        if not np.allclose(trained, (lower, upper), atol=1e-5):
-            ranges = (
-                f"[{trained[0]:.4f}, {trained[1]:.4f}] rad; the URDF says [{lower:.4f}, "
-                f"{upper:.4f}]"
-            )
-            raise XlvlaError(
-                f"{where}: they were trained for joint '{name}' in {ranges}: train again with "
-                "`xlvla codec train`"
-            )
+    for index, name in enumerate(names):
+        trained = (trained_lower[index], trained_upper[index])
+        described = (limits.lower[index], limits.upper[index])
+        device = (device_lower[index], device_upper[index])
+        if np.allclose(trained, described, atol=1e-5) or np.allclose(trained, device, atol=1e-5):
+            continue
+        ranges = f"{_range(trained)}; the URDF says {_range(described)}"
+        if device != described:
+            ranges += f", the device {_range(device)}"
+        raise XlvlaError(
+            f"{where}: they were trained for joint '{name}' in {ranges}: train again with "
+            "`xlvla codec train`"
+        )
+
+
+def _range(limits: tuple[float, float]) -> str:
+    lower, upper = limits
+    return f"[{lower:.4f}, {upper:.4f}] rad"

@@ -56,13 +56,13 @@ def test_leading_shapes_are_kept_and_numbers_are_float32(codec, hand, side):
 
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
-def test_wild_latents_decode_within_the_limits(codec, hand, side):
-    limits = catalog.hand(hand).limits(side)
+def test_wild_latents_decode_within_the_limits_of_urdf_and_device(codec, hand, side):
+    lower, upper = catalog.hand(hand).command_range(side)
     for size in (1, 30, 1e6, 1e30, 1e37):
         q = codec.decode(hand, side, size * np.random.default_rng(1).standard_normal((256, 32)))
         assert np.isfinite(q).all()
-        assert (q >= limits.lower.astype(np.float32)).all()
-        assert (q <= limits.upper.astype(np.float32)).all()
+        assert (q >= lower.astype(np.float32)).all()
+        assert (q <= upper.astype(np.float32)).all()
 
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
@@ -153,6 +153,54 @@ def test_weights_for_other_limits_are_refused(tmp_path):
         r"1\.5700\]",
     ):
         Codec.load(rewritten(tmp_path, widen))
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_poses_are_encoded_in_the_range_the_weights_were_trained_in(codec, side, tmp_path):
+    """The shipped Ability was trained with its URDF's limits, which are wider than its device's."""
+    lower, upper = catalog.hand("ability").command_range(side)
+    urdf_upper = catalog.hand("ability").limits(side).upper
+    assert codec.limits("ability", side)[1].max() == np.float32(1.74)
+    q = np.random.default_rng(5).uniform(lower, upper, (64, len(lower)))
+    again = codec.decode("ability", side, codec.encode("ability", side, q))
+    assert np.abs(again - q).max() < 0.1
+    beyond = codec.encode("ability", side, urdf_upper)
+    assert not np.array_equal(beyond, codec.encode("ability", side, upper))
+
+    def narrow(card):
+        card["hands"]["ability"][side]["lower"] = lower.tolist()
+        card["hands"]["ability"][side]["upper"] = upper.tolist()
+
+    narrowed = Codec.load(rewritten(tmp_path, narrow))
+    assert np.array_equal(
+        narrowed.encode("ability", side, urdf_upper), narrowed.encode("ability", side, upper)
+    )
+
+
+def test_a_hand_whose_entry_is_not_loaded_leaves_all_others_served(codec, tmp_path):
+    def rename(card):
+        card["hands"]["mine"] = card["hands"].pop("xhand")
+
+    loaded = Codec.load(rewritten(tmp_path, rename))
+    assert loaded.missing == ("mine",)
+    assert set(loaded.hands) == set(codec.hands) - {"xhand"}
+    q = uniform("inspire", "left", 4)
+    np.testing.assert_array_equal(
+        loaded.encode("inspire", "left", q), codec.encode("inspire", "left", q)
+    )
+    line = (
+        r"has the hand mine, but no catalogue entry .*: set XLVLA_HANDS to the folder with mine\.py"
+    )
+    with pytest.raises(XlvlaError, match=line):
+        loaded.encode("mine", "right", np.zeros(12))
+
+
+def test_a_file_of_hands_that_are_not_loaded_at_all_says_how_to_load_them(tmp_path):
+    def keep_one(card):
+        card["hands"] = {"mine": card["hands"]["xhand"], "yours": card["hands"]["xhand"]}
+
+    with pytest.raises(XlvlaError, match=r"serves no hand: .*with mine\.py and yours\.py"):
+        Codec.load(rewritten(tmp_path, keep_one))
 
 
 def test_the_hash_follows_the_weights(codec, tmp_path):

@@ -136,6 +136,17 @@ def test_whole_hands_agree_with_pinocchio_and_an_independent_library(hand, side)
                 assert depth < 1e-4
 
 
+@pytest.mark.parametrize(("hand", "side"), [("paxini", "left"), ("allegro", "right")])
+def test_pairs_that_are_passed_over_do_not_meet(hand, side):
+    entry = catalog.hand(hand)
+    contact = SelfContact(entry, side)
+    q = uniform_poses(embodiment(entry, side), 512, torch.Generator().manual_seed(8))
+    deeper = contact(q).clamp(min=0)
+    np.testing.assert_allclose(contact.penetration(q), deeper.sum(dim=1), atol=1e-6)
+    assert torch.equal(contact.free(q), contact.deepest(q) < TOLERANCE_M)
+    assert len(contact.solids.meeting(q, contact.pairs).depth) < 0.5 * deeper.numel()
+
+
 def test_the_gradient_leads_out_of_the_penetration():
     entry = catalog.hand("paxini")
     contact = SelfContact(entry, "right")

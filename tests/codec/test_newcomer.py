@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from xlvla import catalog
-from xlvla.codec import Codec
+from xlvla.codec import SHIPPED, Codec
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent import new_hand
 from xlvla_policy.latent.new_hand import NewHandTrainer, add
@@ -107,6 +107,21 @@ def test_a_seed_repeats_itself(base, tmp_path):
     first = load_file(tmp_path / "a")
     second = load_file(tmp_path / "b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_frozen_networks_keep_the_limits_they_were_trained_with():
+    run = NewHandTrainer(SHIPPED, "allegro", 1, recipe=SMALL)
+    codec = Codec.load()
+    lower, upper = codec.limits("ability", "right")
+    q = np.random.default_rng(0).uniform(lower, upper, (16, len(lower))).astype(np.float32)
+    mean, _ = run.trainer.coders["ability"].encode(torch.from_numpy(q))
+    np.testing.assert_allclose(mean.detach(), codec.encode("ability", "right", q), atol=1e-3)
+    z = 30 * torch.randn(64, codec.latent_dim)
+    np.testing.assert_allclose(
+        run.trainer.coders["ability"].decode(z).detach(),
+        codec.decode("ability", "right", z.numpy()),
+        atol=1e-3,
+    )
 
 
 def test_networks_of_the_papers_kind_are_joined_too(tmp_path):

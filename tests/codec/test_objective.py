@@ -11,6 +11,7 @@ from xlvla_policy.latent.losses import pinch_weight, retargeting, roughness
 from xlvla_policy.latent.model import Mlp
 from xlvla_policy.latent.objective import Decoded, Roles
 from xlvla_policy.latent.optimiser import Optimiser, orthogonal
+from xlvla_policy.latent.precision import coarse_dtype
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.training import Trainer
@@ -75,7 +76,9 @@ def test_coarse_networks_differ_by_rounding_only():
     network.coarse = True
     rounded = network(x)
     assert rounded.dtype == torch.float32
-    assert 0 < (rounded - exact).abs().max() < 0.02
+    assert (rounded - exact).abs().max() < 0.02
+    # A processor without instructions for bfloat16 stays exact, which is faster there.
+    assert torch.equal(rounded, exact) == (coarse_dtype() == torch.float32)
 
 
 @pytest.mark.parametrize("shape", [(64, 128), (128, 64), (96, 96)])

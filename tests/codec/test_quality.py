@@ -15,8 +15,8 @@ HAND_SIDES = list(itertools.product(TAUGHT, SIDES))
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
 def test_a_pose_comes_back_through_its_own_hand(codec, hand, side):
-    limits = catalog.hand(hand).limits(side)
-    q = np.random.default_rng(3).uniform(limits.lower, limits.upper, (512, len(limits.lower)))
+    lower, upper = codec.limits(hand, side)
+    q = np.random.default_rng(3).uniform(lower, upper, (512, len(lower)))
     error = codec.decode(hand, side, codec.encode(hand, side, q)) - q
     assert np.sqrt(np.square(error).mean()) < 0.04
     assert np.abs(error).max() < 0.35

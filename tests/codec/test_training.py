@@ -1,11 +1,13 @@
 """Training: it learns, resumes to the bit, and knows the paper's recipe."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.losses import pinches, retargeting, shared
@@ -26,6 +28,7 @@ TINY = replace(
     templates=32,
 )
 PAIR = ("ability", "inspire")
+ABILITY = catalog.hand("ability")
 
 
 def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
@@ -79,6 +82,39 @@ def test_a_run_that_gains_is_not_stopped_and_poses_held_out_are_never_trained_on
     assert len(list(trainer.run())) == 40
     assert torch.equal(trainer.held_out["xhand"], held_out)
     assert not torch.isin(trainer.samplers["xhand"].pinches, held_out).all(dim=1).any()
+
+
+def test_a_run_that_diverges_goes_back_to_sound_weights_and_on_more_slowly():
+    trainer = Trainer(TINY, PAIR)
+    list(trainer.run(until=2))
+    with torch.no_grad():
+        trainer.coders["inspire"].decoder[0].weight.fill_(math.nan)
+    losses = list(trainer.run())
+    assert trainer.step == trainer.steps and trainer.slowed == 1
+    assert all(math.isfinite(step.total.item()) for step in losses)
+    assert all(value.isfinite().all() for value in trainer.coders.state_dict().values())
+
+
+def test_a_run_that_diverges_at_every_rate_says_in_one_line_what_was_tried():
+    trainer = Trainer(replace(TINY, patience=0, distance=math.inf), PAIR)
+    with pytest.raises(XlvlaError) as caught:
+        list(trainer.run())
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("training of ability, inspire diverged at step 0")
+    assert "tried were the learning rates 0.004, 0.002, 0.001, 0.0005" in line
+
+
+def test_training_samples_and_decodes_within_the_limits_of_the_device(tmp_path):
+    trainer = Trainer(TINY, PAIR)
+    lower, upper = (torch.tensor(limit).float() for limit in ABILITY.command_range("right"))
+    q = torch.cat([trainer.samplers["ability"]() for _ in range(8)])
+    decoded = trainer.coders["ability"].decode(1e3 * torch.randn(64, TINY.latent))
+    for poses in (q, decoded):
+        assert (poses >= lower).all() and (poses <= upper).all()
+    train(trainer, tmp_path / "codec.safetensors")
+    entry = Codec.load(tmp_path / "codec.safetensors").card["hands"]["ability"]["right"]
+    assert max(entry["upper"]) == 1.74
 
 
 def test_resuming_another_run_is_refused(tmp_path):

@@ -8,7 +8,10 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file
 
 from rows import TAUGHT
 from xlvla import catalog, urdf
@@ -26,7 +29,15 @@ WHEEL = (
     'joint="index_a"/></joint>'
 )
 SMALL = replace(
-    DEFAULT, encoder=(16,), decoder=(16,), batch=16, pool=2048, templates=16, steps=2, left_steps=1
+    DEFAULT,
+    encoder=(16,),
+    decoder=(16,),
+    batch=16,
+    pool=2048,
+    templates=16,
+    steps=2,
+    left_steps=1,
+    settle_steps=1,
 )
 
 
@@ -42,10 +53,14 @@ class Wild:
     type: str = "revolute"
     mimic: str = ""
     more: str = ""
+    left_limit: str = ""
 
     def xml(self, side: str) -> str:
         mirror = 1 if side == "right" else -1
-        fingers = "".join(self._finger(finger, mirror) for finger in self.fingers)
+        first = {"e": self.limit, "a": 1}
+        if side == "left" and self.left_limit:
+            first = {"e": self.left_limit, "a": -1}
+        fingers = "".join(self._finger(finger, mirror, first) for finger in self.fingers)
         return f"""<robot name="wild_{side}">
           <link name="flange"/><link name="palm"><visual><geometry><mesh filename="package://gone/palm.stl"/></geometry></visual></link>
           <joint name="mount" type="fixed"><parent link="flange"/><child link="palm"/><origin rpy="{self.turn}"/></joint>
@@ -53,18 +68,18 @@ class Wild:
           <gazebo><link name="palm"/></gazebo><transmission name="t"><joint name="index_a"/></transmission>
         </robot>"""
 
-    def _finger(self, finger: str, mirror: int) -> str:
+    def _finger(self, finger: str, mirror: int, first_joint: dict[str, object]) -> str:
         y = mirror * (0.06 - 0.03 * FINGERS.index(finger))
         z = 0.03 if finger == "thumb" else 0.1
         joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin
-        xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
+        xyz="{o}"/><axis xyz="0 {a} 0"/>{e}</joint>"""
         first = {
             "n": f"{finger}_a",
             "t": self.type,
             "p": "palm",
             "c": f"{finger}_near",
             "o": f"0 {y} {z}",
-            "e": self.limit,
+            **first_joint,
         }
         second = {
             "n": f"{finger}_b",
@@ -72,6 +87,7 @@ class Wild:
             "p": f"{finger}_near",
             "c": f"{finger}_far",
             "o": "0 0 0.05",
+            "a": 1,
             "e": Wild.limit + self.mimic,
         }
         tip = {
@@ -80,6 +96,7 @@ class Wild:
             "p": f"{finger}_far",
             "c": f"{finger}_tip",
             "o": "0 0 0.04",
+            "a": 1,
             "e": "",
         }
         links = "".join(f'<link name="{finger}_{part}"/>' for part in ("near", "far", "tip"))
@@ -138,6 +155,73 @@ def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     assert Codec.load(tmp_path / "more.safetensors").joints("wild", "left") == entry.joint_names(
         "left"
     )
+
+
+SIGNED = Wild(
+    limit='<limit lower="-0.3" upper="1.6" velocity="4" effort="1"/>',
+    left_limit='<limit lower="-1.6" upper="0.3" velocity="4" effort="1"/>',
+)
+"""As many makers do: the same finger turns the other way round on the left."""
+
+
+def test_a_left_hand_keeps_the_limits_that_are_its_own(base, tmp_path, monkeypatch):
+    entry = hand(tmp_path, SIGNED)
+    monkeypatch.setitem(catalog.hands(), "wild", entry)
+    run = NewHandTrainer(base, "wild", steps=2, recipe=SMALL)
+    add(run, tmp_path / "more.safetensors")
+    codec = Codec.load(tmp_path / "more.safetensors")
+    z = 5 * torch.randn(64, codec.latent_dim, generator=torch.Generator().manual_seed(0))
+    for side, name in (("right", "wild"), ("left", "wild_left")):
+        # What training decodes is what the robot decodes, and reaches the side's own limits.
+        trained = run.trainer.coders[name].decode(z).detach().numpy()
+        # The file keeps half of the numbers' precision.
+        np.testing.assert_allclose(trained, codec.decode("wild", side, z.numpy()), atol=0.1)
+        lower, upper = entry.command_range(side)
+        assert (trained >= lower.astype(np.float32)).all()
+        assert (trained <= upper.astype(np.float32)).all()
+
+
+def test_a_left_hand_is_a_copy_of_the_right_ones_weights_and_not_of_its_limits(
+    tmp_path, monkeypatch
+):
+    entry = hand(tmp_path, SIGNED)
+    monkeypatch.setitem(catalog.hands(), "wild", entry)
+    trainer = Trainer(replace(SMALL, left_steps=0, settle_steps=0), ("wild", "xhand"))
+    list(trainer.run())
+    right = dict(trainer.coders["wild"].named_parameters())
+    for name, parameter in trainer.coders["wild_left"].named_parameters():
+        assert torch.equal(parameter, right[name])
+    lower, upper = entry.command_range("left")
+    decoded = trainer.coders["wild_left"].decode(1e4 * torch.randn(256, SMALL.latent))
+    np.testing.assert_allclose(decoded.amin(0).detach(), lower, atol=1e-4)
+    np.testing.assert_allclose(decoded.amax(0).detach(), upper, atol=1e-4)
+
+
+def test_both_sides_of_a_codec_are_measured_and_hands_that_are_not_loaded_are_named(
+    base, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(catalog.hands(), "wild", hand(tmp_path, SIGNED))
+    weights = tmp_path / "more.safetensors"
+    add(NewHandTrainer(base, "wild", steps=2, recipe=SMALL), weights)
+    done = on_the_command_line(tmp_path, "codec", "eval", "--weights", str(weights), "--poses", "8")
+    assert done.returncode == 0, done.stderr
+    for side in SIDES:
+        assert f"{side} hands, 8 poses" in done.stdout
+        assert f"{side} hands: source > target" in done.stdout
+    assert "set XLVLA_HANDS to the folder with wild.py" in done.stderr
+    # Nothing of the hand that is not loaded is lost when one more is added.
+    monkeypatch.undo()
+    add(NewHandTrainer(weights, "inspire", steps=2, recipe=SMALL), tmp_path / "two.safetensors")
+    before = load_file(weights)
+    after = load_file(tmp_path / "two.safetensors")
+    assert all(np.array_equal(after[name], tensor) for name, tensor in before.items())
+    assert Codec.load(tmp_path / "two.safetensors").missing == ("wild",)
+
+
+def test_device_limits_that_leave_no_range_are_named(tmp_path):
+    limits = {"index_a": (2.0, 3.0)}
+    with pytest.raises(RigError, match="limits of joint 'index_a' leave it no range"):
+        require_sound(hand(tmp_path, device_limits=limits))
 
 
 def test_a_hand_without_a_finger_in_common_with_those_of_the_codec_is_refused(

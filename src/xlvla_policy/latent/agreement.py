@@ -8,12 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch import Tensor, nn
 
-from xlvla.codec import ACTIVATIONS, EPSILON, Codec, HandCodec, Layer, Network
+from xlvla.codec import Codec, HandCodec
 from xlvla.types import SIDES
-from xlvla_policy.latent import model
 from xlvla_policy.latent.export import decoder, encoder
+from xlvla_policy.latent.torch_part import torch_decoder, torch_encoder
 
 
 def differences(codec: Codec, poses: int = 512) -> dict[str, float]:
@@ -32,8 +31,8 @@ def _differences(part: HandCodec, poses: int) -> dict[str, float]:
     q = random.uniform(part.lower, part.upper, (poses, len(part.lower))).astype(np.float32)
     z = part.encode(q)
     with torch.no_grad():
-        latents = _encode(part, torch.from_numpy(q)).numpy()
-        joints = _decode(part, torch.from_numpy(z)).numpy()
+        latents = torch_encoder(part)(torch.from_numpy(q)).numpy()
+        joints = torch_decoder(part)(torch.from_numpy(z)).numpy()
     differences = {
         "onnxruntime encoder": _onnx(encoder(part), q) - latents,
         "onnxruntime decoder": _onnx(decoder(part), z) - joints,
@@ -41,42 +40,6 @@ def _differences(part: HandCodec, poses: int) -> dict[str, float]:
         "numpy decoder": part.decode(z) - joints,
     }
     return {name: float(np.abs(difference).max()) for name, difference in differences.items()}
-
-
-def _encode(part: HandCodec, q: Tensor) -> Tensor:
-    middle = torch.from_numpy(part.middle)
-    half = torch.from_numpy(part.half)
-    return _network(part.encoder)((q - middle) / half)
-
-
-def _decode(part: HandCodec, z: Tensor) -> Tensor:
-    middle = torch.from_numpy(part.middle)
-    half = torch.from_numpy(part.half)
-    return middle + half * torch.tanh(_network(part.decoder)(z))
-
-
-def _network(network: Network) -> nn.Sequential:
-    names = {function: name for name, function in ACTIVATIONS.items()}
-    activation = model.ACTIVATIONS[names[network.activation]]
-    modules: list[nn.Module] = []
-    for layer in network.layers:
-        modules += [*_layer(layer), activation()]
-    # The last layer has no activation.
-    return nn.Sequential(*modules[:-1])
-
-
-def _layer(layer: Layer) -> list[nn.Module]:
-    width, out = layer.weight.shape
-    linear = nn.Linear(width, out)
-    norm = nn.LayerNorm(out, EPSILON)
-    with torch.no_grad():
-        linear.weight[:] = torch.from_numpy(layer.weight).T
-        linear.bias[:] = torch.from_numpy(layer.bias)
-        if layer.gain is None or layer.shift is None:
-            return [linear]
-        norm.weight[:] = torch.from_numpy(layer.gain)
-        norm.bias[:] = torch.from_numpy(layer.shift)
-    return [linear, norm]
 
 
 def _onnx(graph: onnx.ModelProto, given: np.ndarray) -> np.ndarray:

@@ -25,8 +25,8 @@ from xlvla_policy.latent.baselines.per_pose import only, optimised
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.export import decoder, encoder
 from xlvla_policy.latent.losses import OPPOSING, pinches, shared
-from xlvla_policy.latent.metrics import Errors, line_errors
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
+from xlvla_policy.latent.transfer import Errors, line_errors
 
 GLIDE = 16
 """Frames of a path from one pose to the next: 0.8 s at 20 Hz."""

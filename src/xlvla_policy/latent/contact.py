@@ -10,20 +10,18 @@ that is self-penetration.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
 
 import torch
 from torch import Generator, Tensor, nn
 
 from xlvla.hand import Hand
-from xlvla.shapes import Box, Capsule, Shape, rigid_bodies, shapes
+from xlvla.shapes import rigid_bodies
 from xlvla.types import FINGERS, Side
 from xlvla.urdf import Description
-from xlvla_policy.latent.depth import boxes, capsule_box, capsules
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.gestures import bent, moving, opened
-from xlvla_policy.latent.kinematics import Fingertips
 from xlvla_policy.latent.sampling import uniform_poses
+from xlvla_policy.latent.solids import Solids
 
 TOLERANCE_M = 0.001
 """What is deeper counts as self-penetration."""
@@ -39,43 +37,25 @@ CHUNK = 1024
 
 
 class SelfContact(nn.Module):
-    """Depths of one side of a hand; `names` are the links of each of the P pairs.
-
-    Shapes are numbered, capsules first, then boxes: `rods` counts the capsules.
-    """
+    """Depths of one side of a hand; `names` are the links of each of the P pairs."""
 
     def __init__(self, hand: Hand, side: Side):
         super().__init__()
-        solids = shapes(hand.urdf_path(side))
-        rods = [shape for shape in solids if isinstance(shape, Capsule)]
-        cuboids = [shape for shape in solids if isinstance(shape, Box)]
-        numbered: list[Shape] = [*rods, *cuboids]
-        links: list[str] = []
-        points: list[tuple[float, float, float]] = []
-        for shape in numbered:
-            for point in shape.points:
-                links.append(shape.link)
-                points.append(point)
-        description = hand.description(side)
-        pairs = _pairs(hand, side, description, numbered)
-        self.rods = len(rods)
-        self.links = [shape.link for shape in numbered]
-        self.points = Fingertips(description, hand.joint_names(side), links, points=points)
-        self.radii = nn.Buffer(torch.tensor([rod.radius for rod in rods]))
-        self.halves = nn.Buffer(torch.tensor([box.half for box in cuboids]).reshape(-1, 3))
+        self.solids = Solids(hand, side)
+        pairs = _pairs(hand, side, self.solids)
         self.pairs = nn.Buffer(torch.tensor(pairs).reshape(-1, 2))
         self.allowed = nn.Buffer(torch.zeros(len(pairs)))
         self._calibrate(embodiment(hand, side))
 
     @property
     def names(self) -> list[tuple[str, str]]:
-        return [(self.links[a], self.links[b]) for a, b in self.pairs.tolist()]
+        return [(self.solids.links[a], self.solids.links[b]) for a, b in self.pairs.tolist()]
 
     def forward(self, q: Tensor) -> Tensor:
         """Joints [B, J] to how much deeper than in ordinary poses each pair reaches into each other
         [B, P] m; negative if less.
         """
-        return self._depths(q) - self.allowed
+        return self.solids.depths(q, self.pairs) - self.allowed
 
     @torch.no_grad()
     def deepest(self, q: Tensor) -> Tensor:
@@ -83,6 +63,21 @@ class SelfContact(nn.Module):
         if not len(self.pairs):
             return torch.full((len(q),), -torch.inf)
         return torch.cat([self(part).amax(dim=1) for part in q.split(CHUNK)])
+
+    def penetration(self, q: Tensor) -> Tensor:
+        """Poses [B, J] to how deep all their pairs together reach into themselves, [B] m."""
+        meeting = self.solids.meeting(q, self.pairs)
+        deeper = (meeting.depth - self.allowed[meeting.pair]).clamp(min=0)
+        return torch.zeros(len(q), dtype=q.dtype).index_add(0, meeting.pose, deeper)
+
+    @torch.no_grad()
+    def free(self, q: Tensor) -> Tensor:
+        """Whether poses [B, J] are free of self-penetration, [B]."""
+        meeting = self.solids.meeting(q, self.pairs)
+        penetrates = meeting.depth - self.allowed[meeting.pair] >= TOLERANCE_M
+        found = torch.ones(len(q), dtype=torch.bool)
+        found[meeting.pose[penetrates]] = False
+        return found
 
     def share(self, q: Tensor) -> float:
         """Share of poses [B, J] with self-penetration."""
@@ -103,25 +98,8 @@ class SelfContact(nn.Module):
             deepest.append(self(poses).amax(dim=0))
         can_meet = torch.stack(deepest).amax(dim=0) > -FAR_M
         self.pairs = self.pairs[can_meet]
-        self.allowed = self._depths(ordinary(body)).amax(dim=0).clamp(min=0)
-
-    def _depths(self, q: Tensor) -> Tensor:
-        """Depth [B, P] m of every pair; capsules come before boxes, in `pairs` too."""
-        ends, corners = self.points(q).split([2 * self.rods, 4 * len(self.halves)], dim=1)
-        rods = ends.unflatten(1, (-1, 2))
-        frames = corners.unflatten(1, (-1, 4))
-        boxes_in_pair = (self.pairs >= self.rods).sum(dim=1)
-
-        a, b = self.pairs[boxes_in_pair == 0].T
-        between_rods = capsules(rods[:, a], rods[:, b], self.radii[a] + self.radii[b])
-
-        rod, box = self.pairs[boxes_in_pair == 1].T
-        box = box - self.rods
-        rod_in_box = capsule_box(rods[:, rod], frames[:, box], self.radii[rod], self.halves[box])
-
-        c, d = self.pairs[boxes_in_pair == 2].T - self.rods
-        between_boxes = boxes(frames[:, c], frames[:, d], self.halves[c], self.halves[d])
-        return torch.cat([between_rods, rod_in_box, between_boxes], dim=1)
+        ordinary_depths = self.solids.depths(ordinary(body), self.pairs)
+        self.allowed = ordinary_depths.amax(dim=0).clamp(min=0)
 
 
 def ordinary(body: Embodiment) -> Tensor:
@@ -139,27 +117,22 @@ def ordinary(body: Embodiment) -> Tensor:
     return torch.cat(paths)
 
 
-def _pairs(
-    hand: Hand, side: Side, description: Description, solids: list[Shape]
-) -> list[tuple[int, int]]:
-    """Numbers of the shapes of each pair that counts: without a box first, then with one, then with
-    two.
-    """
+def _pairs(hand: Hand, side: Side, solids: Solids) -> list[tuple[int, int]]:
+    """Numbers of the shapes of each pair that counts."""
+    description = hand.description(side)
     body = rigid_bodies(description)
     tips = {finger: body[link] for finger, link in hand.tip_links(side).items()}
-    meant_to_meet = _connected(description, body, {body[shape.link] for shape in solids})
+    bodies = [body[link] for link in solids.links]
+    meant_to_meet = _connected(description, body, set(bodies))
     for finger in FINGERS[1:]:
         if finger in tips:
             meant_to_meet.add(frozenset({tips["thumb"], tips[finger]}))
-    by_boxes: list[list[tuple[int, int]]] = [[], [], []]
-    for a, b in combinations(range(len(solids)), 2):
-        bodies = frozenset({body[solids[a].link], body[solids[b].link]})
-        same_body = len(bodies) == 1
-        if same_body or bodies in meant_to_meet:
-            continue
-        boxes_in_pair = isinstance(solids[a], Box) + isinstance(solids[b], Box)
-        by_boxes[boxes_in_pair].append((a, b))
-    return [*by_boxes[0], *by_boxes[1], *by_boxes[2]]
+    pairs: list[tuple[int, int]] = []
+    for a, b in solids.pairs():
+        both = frozenset({bodies[a], bodies[b]})
+        if len(both) == 2 and both not in meant_to_meet:
+            pairs.append((a, b))
+    return pairs
 
 
 def _connected(

@@ -22,7 +22,7 @@ class Embodiment:
     Args:
         sides: the sides that use the networks.
         tips: [B, J] rad to [B, F, 3] m, left hands mirrored.
-        lower, upper: [J] rad.
+        lower, upper: [J] rad that a command may have: the URDF's limits and the device's.
     """
 
     name: str
@@ -59,11 +59,9 @@ def embodiments(hands: list[Hand]) -> list[Embodiment]:
 
 def mirrored(hand: Hand) -> bool:
     """Whether equal joint angles give mirrored fingertips on both sides."""
-    right = hand.limits("right")
-    left = hand.limits("left")
-    same_lower = np.allclose(right.lower, left.lower, atol=1e-5)
-    same_upper = np.allclose(right.upper, left.upper, atol=1e-5)
-    if not (same_lower and same_upper):
+    right = hand.command_range("right")
+    left = hand.command_range("left")
+    if not np.allclose(right, left, atol=1e-5):
         return False
     return mirror_error(hand) < MIRROR_TOLERANCE_M
 
@@ -72,8 +70,8 @@ def mirror_error(hand: Hand, poses: int = 1024) -> float:
     """Largest distance [m] between a right fingertip and the mirrored left one at equal joint
     angles.
     """
-    limits = hand.limits("right")
-    q = np.random.default_rng(0).uniform(limits.lower, limits.upper, (poses, len(hand.joints)))
+    lower, upper = hand.command_range("right")
+    q = np.random.default_rng(0).uniform(lower, upper, (poses, len(hand.joints)))
     q = torch.tensor(q, dtype=torch.float32)
     _, right = fingertips(hand, "right")
     _, left = fingertips(hand, "left")
@@ -87,7 +85,13 @@ def embodiment(hand: Hand, side: Side) -> Embodiment:
 
 def _embodiment(name: str, hand: Hand, sides: tuple[Side, ...]) -> Embodiment:
     fingers, tips = fingertips(hand, sides[0])
-    limits = hand.limits(sides[0])
-    lower = torch.tensor(limits.lower, dtype=torch.float32)
-    upper = torch.tensor(limits.upper, dtype=torch.float32)
-    return Embodiment(name, hand, sides, fingers, tips, lower, upper)
+    lower, upper = hand.command_range(sides[0])
+    return Embodiment(
+        name,
+        hand,
+        sides,
+        fingers,
+        tips,
+        torch.tensor(lower, dtype=torch.float32),
+        torch.tensor(upper, dtype=torch.float32),
+    )

@@ -136,7 +136,8 @@ class HumanRun:
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, self.recipe).requires_grad_(False)
         for body in self.bodies:
-            load(self.coders[body.name], tensors, body.name, self.codec.latent_dim)
+            entry = self.codec.card["hands"][body.hand.name][body.sides[0]]
+            load(self.coders[body.name], tensors, entry, self.codec.latent_dim)
         self.person = HumanCoder(self.codec.latent_dim, self.recipe)
         self.optimiser = Optimiser(self.person.parameters(), PEAK, orthogonal=True)
         self.generator = Generator().manual_seed(seed)

@@ -55,7 +55,7 @@ def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) ->
     target_length = _length(target)
     cosine = (source * target).sum(-1) / (source_length * target_length)
     # Twice 1 - cos is the square of a small angle.
-    angle = _robust(2 * (1 - cosine), recipe.robust) / 2
+    angle = pseudo_huber(2 * (1 - cosine), recipe.robust) / 2
     wide_stretch = _stretch(source_length, target_length, recipe.robust)
     tight_stretch = _stretch(source_length, target_length, recipe.robust * recipe.strict)
     missing = source.abs().sum(-1) == 0
@@ -75,10 +75,10 @@ def _length(vectors: Tensor) -> Tensor:
 
 def _stretch(source_length: Tensor, target_length: Tensor, beyond: float) -> Tensor:
     """Squared difference [m^2] of lengths [m]; `beyond` [rad] as of a direction's error."""
-    return _robust((source_length - target_length).square(), beyond * LEVER_M)
+    return pseudo_huber((source_length - target_length).square(), beyond * LEVER_M)
 
 
-def _robust(square: Tensor, beyond: float) -> Tensor:
+def pseudo_huber(square: Tensor, beyond: float) -> Tensor:
     """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them
     alone (pseudo-Huber).
     """

@@ -17,6 +17,7 @@ class Metric:
         spelled: its name over a heat map of the pairs of hands; '' where none is drawn.
         paired: printed for every pair of hands.
         ablated: printed for every row of the ablation.
+        limited: printed with what optimising each pose on its own reaches.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Metric:
     spelled: str = ""
     paired: bool = False
     ablated: bool = False
+    limited: bool = False
 
     @property
     def line(self) -> str:
@@ -46,10 +48,17 @@ class Metric:
 METRICS = (
     Metric("recon_joint_rad", "recon", "rad", 0.060, ablated=True),
     Metric("recon_tip_mm", "recon tips", "mm", 6.5, ablated=True),
-    Metric("pinch_dir_deg", "pinch", "deg", 24.8, "pinch direction", paired=True, ablated=True),
-    Metric("pinch_dist_mm", "pinch", "mm", 6.1, "pinch distance", paired=True, ablated=True),
-    Metric("random_dir_deg", "random", "deg", 12.0, "random direction", paired=True, ablated=True),
-    Metric("random_dist_mm", "random", "mm", 7.4, "random distance", paired=True, ablated=True),
+    Metric("pinch_dir_deg", "pinch", "deg", 24.8, "pinch direction", True, True, True),
+    Metric("pinch_dist_mm", "pinch", "mm", 6.1, "pinch distance", True, True, True),
+    Metric("random_dir_deg", "random", "deg", 12.0, "random direction", True, True, True),
+    Metric("random_dist_mm", "random", "mm", 7.4, "random distance", True, True, True),
+    Metric("touch_apart_pct", "touch apart", "%", paired=True, limited=True),
+    Metric("touch_inside_pct", "touch inside", "%", paired=True, limited=True),
+    Metric("touch_facing_deg", "touch facing", "deg", paired=True, limited=True),
+    Metric("round_trip_dir_deg", "round trip", "deg", paired=True, limited=True),
+    Metric("round_trip_mm", "round trip", "mm", paired=True, limited=True),
+    Metric("left_open_pct", "left open", "%", paired=True, limited=True),
+    Metric("consistency_x", "consist.", "x", paired=True, limited=True),
     Metric("pinch_collision_pct", "pinch hit", "%", paired=True),
     Metric("random_collision_pct", "random hit", "%", paired=True),
     Metric("new_collision_pct", "new hit", "%", spelled="new self-penetration", paired=True),
@@ -65,4 +74,5 @@ METRICS = (
 RELEASED = {metric.key: metric.released for metric in METRICS if metric.released is not None}
 PAIRED = tuple(metric for metric in METRICS if metric.paired)
 ABLATED = tuple(metric for metric in METRICS if metric.ablated)
+LIMITED = tuple(metric for metric in METRICS if metric.limited)
 DRAWN = tuple(metric for metric in METRICS if metric.spelled)

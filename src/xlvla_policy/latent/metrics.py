@@ -18,15 +18,22 @@ from xlvla.codec import Codec
 from xlvla.smooth import smoothed
 from xlvla.types import Side
 from xlvla_policy.latent.contact import TOLERANCE_M, SelfContact
-from xlvla_policy.latent.embodiment import Embodiment, embodiment
-from xlvla_policy.latent.losses import OPPOSING, pinches, shared
-from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
+from xlvla_policy.latent.embodiment import embodiment
+from xlvla_policy.latent.pads import Pads
+from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.smoothness import RATES_HZ, jerk_per_metre, motions
+from xlvla_policy.latent.torch_part import torch_encoder
+from xlvla_policy.latent.transfer import PoseSet, optimum, pose_set, transferred
 
 NUDGE = 0.05
 """Size of the step in the latent that continuity is measured with."""
 STEPS = 32
 """Poses on a straight line through the latent."""
+LIMIT_POSES = 128
+"""Poses of each kind that limits are found for: each is optimised on its own."""
+NEAREST_STEPS = 100
+NEAREST_RATE = 0.03
+"""Adam's steps and learning rate [rad per step] for the pose whose latent is nearest."""
 LINES = 128
 """Straight lines that interpolation is measured on."""
 SEED_STEP = 1_000_003
@@ -42,6 +49,12 @@ class Metrics:
     so too or not; a new one is from a source, random or pinch, that does not. Jerk is the decoded
     path's over the source's at 100 Hz (`smoothness`), by the same hand and by others; moved:
     smoothed in time besides.
+
+    Touch: poses in which the surfaces of thumb and finger just touch on the source, and how much
+    the pads turn away from each other (`pads`). A round trip goes to another hand and back: lines
+    of the poses that come back. Left open: the part of their way that fingers do not go when they
+    are to close with the thumb out. Consistency: how far from a latent the target's pose of it is
+    encoded, over the latents' spread.
     """
 
     recon_joint_rad: float
@@ -50,6 +63,13 @@ class Metrics:
     pinch_dist_mm: float
     random_dir_deg: float
     random_dist_mm: float
+    touch_apart_pct: float
+    touch_inside_pct: float
+    touch_facing_deg: float
+    round_trip_dir_deg: float
+    round_trip_mm: float
+    left_open_pct: float
+    consistency_x: float
     pinch_collision_pct: float
     random_collision_pct: float
     new_collision_pct: float
@@ -66,27 +86,12 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Of lines from thumb tip to fingertip: angle [deg], difference of length [mm], length of the
-    difference [mm].
-    """
-
-    direction_deg: float
-    distance_mm: float
-    vector_mm: float
-
-
-@dataclass(frozen=True)
 class Bench:
-    """A codec, a side and, by hand, the poses [B, J] rad it is measured on; `pinched` with the
-    finger [B] each pinches, by index in `OPPOSING`.
-    """
+    """A codec, a side and, by hand, the poses it is measured on."""
 
     codec: Codec
     side: Side
-    bodies: dict[str, Embodiment]
-    random: dict[str, Tensor]
-    pinched: dict[str, tuple[Tensor, Tensor]]
+    poses: dict[str, PoseSet]
     contacts: dict[str, SelfContact]
     generators: dict[str, Generator]
 
@@ -97,28 +102,41 @@ class Bench:
         return torch.from_numpy(self.codec.decode(hand, self.side, z))
 
     def tips(self, hand: str, q: Tensor) -> Tensor:
-        return self.bodies[hand].tips(q)
+        return self.poses[hand].body.tips(q)
+
+    def move(
+        self,
+        source: PoseSet,
+        target: PoseSet,
+        q: Tensor,
+        finger: Tensor | None = None,
+        *,
+        touch: bool = False,
+    ) -> Tensor:
+        """Poses [B, J] rad through the latent, which does not know what matters in them."""
+        return self.decode(target.body.name, self.encode(source.body.name, q))
 
 
 def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Bench:
-    """Uniform random poses, and the tightest of `TIGHT` times as many; a hand's are the same
-    whatever other hands there are.
+    """Uniform random poses, the tightest of `TIGHT` times as many, and those that touch; a hand's
+    are the same whatever other hands there are.
     """
-    bodies: dict[str, Embodiment] = {}
     contacts: dict[str, SelfContact] = {}
     generators: dict[str, Generator] = {}
-    random: dict[str, Tensor] = {}
-    pinched: dict[str, tuple[Tensor, Tensor]] = {}
+    sets: dict[str, PoseSet] = {}
     for hand in codec.hands:
         entry = catalog.hand(hand)
-        body = embodiment(entry, side)
-        generator = Generator().manual_seed(SEED_STEP * seed + crc32(hand.encode()))
-        bodies[hand] = body
+        number = SEED_STEP * seed + crc32(hand.encode())
+        generators[hand] = Generator().manual_seed(number)
         contacts[hand] = SelfContact(entry, side)
-        generators[hand] = generator
-        random[hand] = uniform_poses(body, poses, generator)
-        pinched[hand] = tightest(body, TIGHT * poses, generator)
-    return Bench(codec, side, bodies, random, pinched, contacts, generators)
+        sets[hand] = pose_set(
+            embodiment(entry, side),
+            Pads(entry, side),
+            poses,
+            generators[hand],
+            Generator().manual_seed(number + 1),
+        )
+    return Bench(codec, side, sets, contacts, generators)
 
 
 Pair = tuple[str, str]
@@ -156,24 +174,76 @@ def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
 
 
 def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
-    random_poses = bench.random[source]
-    pinched_poses, finger = bench.pinched[source]
-    random = _errors(bench, source, target, random_poses)
-    pinch = _errors(bench, source, target, pinched_poses, finger)
+    poses = bench.poses[source]
+    pinched, _ = poses.pinched
     accel, jerk = _interpolation(bench, source, target)
     return {
-        "pinch_dir_deg": pinch.direction_deg,
-        "pinch_dist_mm": pinch.distance_mm,
-        "random_dir_deg": random.direction_deg,
-        "random_dist_mm": random.distance_mm,
-        "pinch_collision_pct": _collision(bench, source, target, pinched_poses),
-        "random_collision_pct": _collision(bench, source, target, random_poses),
+        **transferred(poses, bench.poses[target], bench.move),
+        "consistency_x": _consistency(bench, source, target),
+        "pinch_collision_pct": _collision(bench, source, target, pinched),
+        "random_collision_pct": _collision(bench, source, target, poses.random),
         "new_collision_pct": _collision(bench, source, target, _free(bench, source)),
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
         "cross_jerk_x": jerk_ratio(bench, source, target),
         "moved_jerk_x": jerk_ratio(bench, source, target, smooth=True),
     }
+
+
+def limits(bench: Bench, poses: int = LIMIT_POSES) -> dict[Pair, dict[str, float]]:
+    """By pair of hands what optimising each of at most `poses` poses on its own reaches, of the
+    metrics that it could make better: how near the best decoder could come.
+
+    Of consistency it is the target's pose whose own latent is nearest.
+    """
+    found: dict[Pair, dict[str, float]] = {}
+    for source, target in permutations(bench.codec.hands, 2):
+        few = bench.poses[source].first(poses)
+        found[source, target] = {
+            **transferred(few, bench.poses[target].first(poses), optimum),
+            "consistency_x": _nearest_consistency(bench, few, target),
+        }
+    return found
+
+
+def _latents(bench: Bench, poses: PoseSet) -> np.ndarray:
+    """Latents [B, L] of a hand's random poses and pinches."""
+    pinched, _ = poses.pinched
+    return bench.encode(poses.body.name, torch.cat([poses.random, pinched]))
+
+
+def _consistency(bench: Bench, source: str, target: str) -> float:
+    """How far the source's latents are from those of the poses that the target makes of them, over
+    their spread.
+    """
+    z = _latents(bench, bench.poses[source])
+    again = bench.encode(target, bench.decode(target, z))
+    return _off(torch.from_numpy(again), torch.from_numpy(z))
+
+
+def _nearest_consistency(bench: Bench, source: PoseSet, target: str) -> float:
+    z = _latents(bench, source)
+    wanted = torch.from_numpy(z)
+    body = bench.poses[target].body
+    encode = torch_encoder(bench.codec.part(target, bench.side))
+    q = bench.decode(target, z).requires_grad_()
+    adam = torch.optim.Adam([q], lr=NEAREST_RATE)
+    for step in range(NEAREST_STEPS):
+        adam.param_groups[0]["lr"] = NEAREST_RATE * (1 - step / NEAREST_STEPS)
+        adam.zero_grad()
+        (encode(q) - wanted).square().sum().backward()
+        adam.step()
+        with torch.no_grad():
+            q.clamp_(body.lower, body.upper)
+    return _off(encode(q).detach(), wanted)
+
+
+def _off(again: Tensor, z: Tensor) -> float:
+    """Distance of latents [B, L] from z, over the distance of z from its mean; root mean
+    squares.
+    """
+    spread = (z - z.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+    return float((again - z).square().sum(dim=1).mean().sqrt() / spread)
 
 
 def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]:
@@ -185,10 +255,10 @@ def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]
 
 def mean(rows: Iterable[Metrics]) -> Metrics:
     """The mean of every metric over rows."""
-    return Metrics(**_means([row.dict() for row in rows]))
+    return Metrics(**means([row.dict() for row in rows]))
 
 
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """By key of the rows, which all have the same."""
     means: dict[str, float] = {}
     for key in rows[0]:
@@ -205,57 +275,25 @@ def _hand(bench: Bench, hand: str, others: Sequence[Mapping[str, float]]) -> Met
         continuity_joint_rad=near_joint,
         continuity_tip_mm=near_tip,
         own_jerk_x=jerk_ratio(bench, hand, hand),
-        **_means(others),
+        **means(others),
     )
 
 
 def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
-    q = bench.random[hand]
+    q = bench.poses[hand].random
     again = bench.decode(hand, bench.encode(hand, q))
     distance = (bench.tips(hand, again) - bench.tips(hand, q)).norm(dim=-1)
     return _rms(again - q), 1000 * _rms(distance)
 
 
 def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
-    z = bench.encode(hand, bench.random[hand])
+    z = bench.encode(hand, bench.poses[hand].random)
     nudge = NUDGE * torch.randn(z.shape, generator=bench.generators[hand]).numpy()
     before = bench.decode(hand, z)
     after = bench.decode(hand, z + nudge)
     joints = (after - before).norm(dim=-1)
     tips = (bench.tips(hand, after) - bench.tips(hand, before)).norm(dim=-1)
     return float(joints.mean()), 1000 * float(tips.mean())
-
-
-def _errors(
-    bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None
-) -> Errors:
-    """Errors of decoded poses; of one `finger` [B] of each, or of all."""
-    which = None
-    if finger is not None:
-        which = torch.nn.functional.one_hot(finger, len(OPPOSING))
-    decoded = bench.decode(target, bench.encode(source, q))
-    return line_errors(bench.bodies[source], bench.bodies[target], q, decoded, which)
-
-
-def line_errors(
-    source: Embodiment, target: Embodiment, q: Tensor, moved: Tensor, which: Tensor | None = None
-) -> Errors:
-    """Mean errors of the lines both hands have; of those `which` [B, 4] marks where given."""
-    mask = shared(source.fingers, target.fingers).bool().expand(len(q), -1)
-    if which is not None:
-        mask = mask & which.bool()
-    wanted = pinches(source.tips(q.float()), source.fingers)[mask].double()
-    actual = pinches(target.tips(moved.float()), target.fingers)[mask].double()
-    sine = torch.cross(wanted, actual, dim=-1).norm(dim=-1)
-    cosine = (wanted * actual).sum(-1)
-    angle = torch.atan2(sine, cosine).rad2deg()
-    distance = (wanted.norm(dim=-1) - actual.norm(dim=-1)).abs()
-    vector = (wanted - actual).norm(dim=-1)
-    return Errors(
-        direction_deg=float(angle.mean()),
-        distance_mm=1000 * float(distance.mean()),
-        vector_mm=1000 * float(vector.mean()),
-    )
 
 
 def collisions(bench: Bench) -> dict[str, dict[str, float]]:
@@ -265,10 +303,10 @@ def collisions(bench: Bench) -> dict[str, dict[str, float]]:
     shares: dict[str, dict[str, float]] = {}
     for hand in bench.codec.hands:
         contact = bench.contacts[hand]
-        pinched, _ = bench.pinched[hand]
+        pinched, _ = bench.poses[hand].pinched
         shares[hand] = {
             "pinch": 100 * contact.share(pinched),
-            "random": 100 * contact.share(bench.random[hand]),
+            "random": 100 * contact.share(bench.poses[hand].random),
         }
     return shares
 
@@ -282,18 +320,18 @@ def jerk_ratio(
     With `smooth` decoded as paths are that are moved to another hand (`xlvla.smooth`), not pose by
     pose.
     """
-    q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
+    q = motions(bench.poses[source].body, rate_hz, Generator().manual_seed(0))
     decoded = bench.decode(target, bench.encode(source, q))
     if smooth:
         decoded = torch.from_numpy(smoothed(decoded.double().numpy(), rate_hz))
-    jerk = jerk_per_metre(bench.bodies[target], decoded)
-    return jerk / jerk_per_metre(bench.bodies[source], q)
+    jerk = jerk_per_metre(bench.poses[target].body, decoded)
+    return jerk / jerk_per_metre(bench.poses[source].body, q)
 
 
 def _free(bench: Bench, hand: str) -> Tensor:
     """The random poses and pinches of a hand that do not reach into themselves."""
-    pinched, _ = bench.pinched[hand]
-    q = torch.cat([bench.random[hand], pinched])
+    pinched, _ = bench.poses[hand].pinched
+    q = torch.cat([bench.poses[hand].random, pinched])
     return q[bench.contacts[hand].deepest(q) <= TOLERANCE_M]
 
 
@@ -307,7 +345,7 @@ def _interpolation(bench: Bench, source: str, target: str) -> tuple[float, float
     """Mean size [mm] of second and third differences of the target's fingertips between two latents
     of the source.
     """
-    start = bench.encode(source, bench.random[source][:LINES])
+    start = bench.encode(source, bench.poses[source].random[:LINES])
     end = np.roll(start, 1, axis=0)
     part = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None, None]
     path = (1 - part) * start[None] + part * end[None]

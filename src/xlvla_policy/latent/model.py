@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.precision import coarse_dtype
 from xlvla_policy.latent.recipe import Recipe
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
@@ -25,8 +26,20 @@ class Coder(nn.Module):
         super().__init__()
         self.encoder = Mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
         self.decoder = Mlp((recipe.latent, *recipe.decoder, body.width), recipe)
-        self.middle = nn.Buffer((body.lower + body.upper) / 2)
-        self.reach = nn.Buffer((body.upper - body.lower) / 2)
+        # Limits are facts of one side of a hand, no weights: who copies weights leaves them.
+        self.lower = nn.Buffer(body.lower, persistent=False)
+        self.upper = nn.Buffer(body.upper, persistent=False)
+        self.middle = nn.Buffer((body.lower + body.upper) / 2, persistent=False)
+        self.reach = nn.Buffer((body.upper - body.lower) / 2, persistent=False)
+
+    def trained_between(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        """Sets the limits [J] rad that networks were trained with, where the device's are
+        narrower.
+        """
+        low = torch.tensor(lower, dtype=self.middle.dtype)
+        high = torch.tensor(upper, dtype=self.middle.dtype)
+        self.middle.copy_((low + high) / 2)
+        self.reach.copy_((high - low) / 2)
 
     def encode(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Joints [B, J] rad to mean and log-variance [B, L] of the latent."""
@@ -35,8 +48,9 @@ class Coder(nn.Module):
         return mean, log_variance.clamp(*LOG_VARIANCE)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents [B, L] to joints [B, J] rad."""
-        return self.middle + self.reach * torch.tanh(self.decoder(z))
+        """Latents [B, L] to joints [B, J] rad, within the limits."""
+        q = self.middle + self.reach * torch.tanh(self.decoder(z))
+        return q.clamp(self.lower, self.upper)
 
 
 class Coders(nn.Module):
@@ -68,8 +82,8 @@ class Mlp(nn.Sequential):
         self.coarse = False
 
     def forward(self, input: Tensor) -> Tensor:
-        """With `coarse` the hidden layers multiply in bfloat16, several times as fast."""
-        if not self.coarse:
+        """With `coarse` the hidden layers multiply in bfloat16, where that is faster."""
+        if not self.coarse or coarse_dtype() == torch.float32:
             return super().forward(input)
         *hidden, last = self
         with torch.autocast("cpu", torch.bfloat16):

@@ -92,8 +92,8 @@ class NewHandTrainer:
         )
         self.trainer = Trainer(shape, seed=seed, plan=plan)
         for body in frozen:
-            coder = self.trainer.coders[body.name]
-            load(coder, self.base.tensors, body.name, self.base.codec.latent_dim)
+            entry = self.base.codec.card["hands"][body.hand.name][body.sides[0]]
+            load(self.trainer.coders[body.name], self.base.tensors, entry, shape.latent)
 
     def write(self, out: Path) -> None:
         """The base's weights, untouched, with the new hand's beside them."""
@@ -189,8 +189,14 @@ def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def load(coder: Coder, tensors: Mapping[str, Tensor], name: str, latent: int) -> None:
-    """A frozen coder's parameters from a weights file."""
+def load(
+    coder: Coder, tensors: Mapping[str, Tensor], entry: Mapping[str, Any], latent: int
+) -> None:
+    """A frozen coder's parameters and limits from a weights file; `entry` is the card's of its
+    side.
+    """
+    name = entry["network"]
+    coder.trained_between(entry["lower"], entry["upper"])
     _load_network(coder.encoder, tensors, f"{name}.encoder", latent)
     _load_network(coder.decoder, tensors, f"{name}.decoder", coder.middle.shape[0])
     spread = coder.encoder[-1]

@@ -10,14 +10,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from xlvla_policy.latent.contact import TOLERANCE_M, SelfContact
+from xlvla_policy.latent.contact import SelfContact
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders
+from xlvla_policy.latent.pads import PadPose, Pads
 from xlvla_policy.latent.recipe import Recipe
+from xlvla_policy.latent.touch_losses import inconsistency, touch_loss
 
 SPACING = 0.1
 """Between neighbouring points of a path, as a part of the line between two poses."""
+NEAR = 3.0
+"""Pads whose gap is further than this, in terms of the recipe's reach, weigh next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Losses:
     retargeting: Tensor
     twin: Tensor
     kl: Tensor
+    touch: Tensor
+    inconsistency: Tensor
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,12 @@ class EmbodimentBatch:
         q: [B, J] rad.
         tips: [B, F, 3] m.
         pinches: [B, 4, 3] m.
+        pads: what they do in these poses; None where touch is no part of the recipe.
         mean, log_variance: [B, L] of the posterior.
         latent: [B, L] sampled from it.
         free: whether the poses that are checked for self-contact are free of it; empty where none
             is checked.
+        thinned: whether these are every n-th pose already.
         path: [8 N, L] first points, then second ones, ... of N straight lines between two latents;
             then latents of N lines of poses.
     """
@@ -51,23 +59,29 @@ class EmbodimentBatch:
     q: Tensor
     tips: Tensor
     pinches: Tensor
+    pads: PadPose | None
     mean: Tensor
     log_variance: Tensor
     latent: Tensor
     free: Tensor
     path: Tensor
+    thinned: bool = False
 
     def every(self, stride: int, turn: int) -> EmbodimentBatch:
         """Every n-th pose, others each turn."""
+        if self.thinned:
+            return self
         kept = slice(turn % stride, None, stride)
         return replace(
             self,
             q=self.q[kept],
             tips=self.tips[kept],
             pinches=self.pinches[kept],
+            pads=self.pads[kept] if self.pads else None,
             mean=self.mean[kept],
             log_variance=self.log_variance[kept],
             latent=self.latent[kept],
+            thinned=True,
         )
 
 
@@ -84,12 +98,16 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DecoderLosses:
-    """Losses of one decoder; `form` is the weighted cost of rough paths and of self-contact."""
+    """Losses of one decoder; `form` is the weighted cost of rough paths and of self-contact,
+    `touch` is weighted, too.
+    """
 
     reconstruction: Tensor
     retargeting: Tensor
     twin: Tensor
     form: Tensor
+    touch: Tensor
+    inconsistency: Tensor
 
     def weighted(self, weight: float) -> DecoderLosses:
         return DecoderLosses(
@@ -97,6 +115,8 @@ class DecoderLosses:
             weight * self.retargeting,
             weight * self.twin,
             weight * self.form,
+            weight * self.touch,
+            weight * self.inconsistency,
         )
 
 
@@ -121,6 +141,7 @@ class Objective:
     coders: Coders
     recipe: Recipe
     contacts: Mapping[str, SelfContact]
+    pads: Mapping[str, Pads]
 
     def __call__(
         self, poses: Mapping[str, Tensor], roles: Roles, generator: Generator, turn: int = 0
@@ -135,6 +156,8 @@ class Objective:
         retargeted = _sum([decoder.retargeting for decoder in decoders]) / count
         twin = _sum([decoder.twin for decoder in decoders]) / count
         form = _sum([decoder.form for decoder in decoders]) / count
+        touch = _sum([decoder.touch for decoder in decoders]) / count
+        inconsistent = _sum([decoder.inconsistency for decoder in decoders]) / count
         divergences = [divergence(source.mean, source.log_variance) for source in sources]
         kl = torch.stack(divergences).mean()
         recipe = self.recipe
@@ -143,14 +166,22 @@ class Objective:
             + retargeted
             + recipe.twin * twin
             + form
+            + touch
+            + recipe.consistent * inconsistent
             + recipe.kl * kl
         )
-        return Losses(total, reconstruction, retargeted, twin, kl)
+        return Losses(total, reconstruction, retargeted, twin, kl, touch, inconsistent)
 
     def source(
         self, body: Embodiment, q: Tensor, roles: Roles, generator: Generator, turn: int
     ) -> EmbodimentBatch:
         """Poses [B, J] rad of an embodiment, encoded."""
+        stride = self.recipe.stride
+        shown = q[turn % stride :: stride]
+        thinned = body not in roles.learning
+        if thinned:
+            # Only decoders that learn from their own poses are shown all of them.
+            q = shown
         mean, log_variance = self.coders[body.name].encode(q)
         if self.recipe.sampled:
             noise = torch.randn(mean.shape, generator=generator)
@@ -163,10 +194,11 @@ class Objective:
             path = self._path(body, q, mean, generator)
         free = q[:0, 0]
         if roles.exact and self.contacts:
-            shown = q[turn % self.recipe.stride :: self.recipe.stride]
-            free = self.contacts[body.name].deepest(self._checked(shown, turn)) < TOLERANCE_M
+            free = self.contacts[body.name].free(self._checked(shown, turn))
+        pads = self.pads[body.name](q) if self.pads else None
+        lines = pinches(tips, body.fingers)
         return EmbodimentBatch(
-            body, q, tips, pinches(tips, body.fingers), mean, log_variance, latent, free, path
+            body, q, tips, lines, pads, mean, log_variance, latent, free, path, thinned
         )
 
     def _checked(self, q: Tensor, turn: int) -> Tensor:
@@ -222,12 +254,45 @@ class Objective:
                 reconstruction = reconstruction + (each.q - each.source.q).square().mean()
             elif each.source.body.hand is target.hand:
                 twin = twin + (each.tips - each.source.tips).square().sum(-1).mean()
+        others = [each for each in decoded if each.source.body is not target]
+        touch = torch.zeros(())
+        if self.pads:
+            touch = self._touch(target, others)
+        inconsistent = torch.zeros(())
+        if self.recipe.consistent:
+            again, _ = self.coders[target.name].encode(torch.cat([each.q for each in others]))
+            z = torch.cat([each.source.latent for each in others])
+            inconsistent = inconsistency(again, z)
         if self.contacts and roles.exact:
             form = form + self.recipe.clear * self.collision(target, decoded, turn)
-        losses = DecoderLosses(reconstruction, retargeted, twin, form)
+        losses = DecoderLosses(reconstruction, retargeted, twin, form, touch, inconsistent)
         if target in roles.learning:
             return losses
         return losses.weighted(roles.frozen)
+
+    def _touch(self, target: Embodiment, others: Sequence[Decoded]) -> Tensor:
+        """What it costs that pads do not touch as the sources' do; only poses in which a source's
+        are near touching are looked at.
+        """
+        q: list[Tensor] = []
+        sources: list[PadPose] = []
+        masks: list[Tensor] = []
+        for each in others:
+            pads = each.source.pads
+            assert pads is not None
+            near = (pads.gap.abs() < NEAR / self.recipe.touch_reach).any(dim=1)
+            q.append(each.q[near])
+            sources.append(pads[near])
+            masks.append(_mask(each.source.body, target, int(near.sum())))
+        source = PadPose(
+            torch.cat([pads.gap for pads in sources]), torch.cat([pads.facing for pads in sources])
+        )
+        mask = torch.cat(masks)
+        if not mask.any():
+            return torch.zeros(())
+        near_share = len(mask) / sum(len(each.q) for each in others)
+        found = self.pads[target.name](torch.cat(q))
+        return near_share * touch_loss(source, found, mask, self.recipe)
 
     def _shown(
         self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int
@@ -255,8 +320,7 @@ class Objective:
         others = [each for each in decoded if each.source.body is not target]
         checked = torch.cat([self._checked(each.q, turn) for each in others])
         free = torch.cat([each.source.free for each in others])
-        depth = self.contacts[target.name](checked).clamp(min=0).sum(dim=1)
-        return (free * depth).mean()
+        return (free * self.contacts[target.name].penetration(checked)).mean()
 
 
 def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> Objective:
@@ -264,7 +328,11 @@ def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> O
     if recipe.clear:
         for body in bodies:
             contacts[body.name] = SelfContact(body.hand, body.sides[0])
-    return Objective(bodies, coders, recipe, contacts)
+    pads: dict[str, Pads] = {}
+    if recipe.touch:
+        for body in bodies:
+            pads[body.name] = Pads(body.hand, body.sides[0])
+    return Objective(bodies, coders, recipe, contacts, pads)
 
 
 def _sum(losses: Sequence[Tensor]) -> Tensor:

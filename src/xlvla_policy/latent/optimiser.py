@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from xlvla_policy.latent.precision import coarse_dtype
+
 SMALLEST = 64
 """Matrices with a shorter side count as small."""
 MOMENTUM = 0.95
@@ -77,13 +79,13 @@ def _gradient(parameter: Parameter) -> Tensor:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices [N, R, C] with their singular values brought near one by Newton-Schulz; half
+    """Matrices [N, R, C] with their singular values brought near one by Newton-Schulz; coarse
     precision is enough for a direction.
     """
     upright = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if upright else matrices
     norm = x.flatten(1).norm(dim=1)[:, None, None]
-    x = (x / (norm + 1e-7)).bfloat16().contiguous()
+    x = (x / (norm + 1e-7)).to(coarse_dtype()).contiguous()
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         # x <- a x + (b S + c S^2) x with S = x x^T

@@ -45,12 +45,20 @@ class Recipe:
             straight from pose to pose ...
         paths: ... of this many lines per hand and step, half of them straight lines between latents
             instead.
+        touch: weight per m^2 on the gap between the surfaces of thumb and finger, against the
+            source's ...
+        touch_slack: ... as far as it differs by more than this [m] ...
+        facing: ... and on the square of how their pads' facing differs (cosines) ...
+        touch_reach: ... of poses that are near touching, as exp(-touch_reach |gap|), [1/m].
+        consistent: weight on how far from a latent of another hand the pose decoded from it is
+            encoded, squared, over the spread of such latents.
         clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand
             that does not ...
         looks: ... in about this many poses of every other hand per step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
         orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
-        mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch.
+        mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch, and where
+            there are six, of touching ones and of ones that close with the thumb out.
         pool: random poses per embodiment whose tightest are pinches.
         templates: random poses that are closed to pinches by descent.
     """
@@ -90,9 +98,14 @@ class Recipe:
     paths: int = 24
     settle_smooth: float = 42.0
     settle_distance: float = 6450.0
+    touch: float = 0.0
+    touch_slack: float = 0.002
+    facing: float = 0.0
+    touch_reach: float = 150.0
+    consistent: float = 0.0
     clear: float = 40.0
     looks: int = 20
-    mixture: tuple[float, float, float, float] = (0.55, 0.4, 0.05, 0.0)
+    mixture: tuple[float, ...] = (0.55, 0.4, 0.05, 0.0)
     pool: int = 1048576
     templates: int = 2048
 
@@ -115,6 +128,16 @@ QUICK = replace(
     settle_distance=6800.0,
 )
 """The same in less than two thirds of the time, for a little of the precision."""
+
+CONTACT = replace(
+    DEFAULT,
+    name="contact",
+    touch=150000.0,
+    facing=0.3,
+    consistent=10.0,
+    mixture=(0.45, 0.3, 0.05, 0.0, 0.15, 0.05),
+)
+"""Ours, with pads that touch where the source's do, and latents that every hand agrees on."""
 
 PAPER = Recipe(
     "paper",
@@ -150,7 +173,7 @@ PAPER = Recipe(
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 
-PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, PAPER)}
+PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, CONTACT, PAPER)}
 
 
 def preset(name: str) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from xlvla_policy.latent.metrics import (
     evaluate,
     evaluate_pairs,
     jerk_ratio,
+    limits,
+    means,
     mirror_mm,
 )
 from xlvla_policy.latent.smoothness import RATES_HZ
@@ -30,7 +32,10 @@ class CodecReport:
     """What was measured of one side of a codec.
 
     Args:
-        hands: by hand, and `all`.
+        founders: the hands that shaped the latent.
+        hands: by hand, and `all`, the mean of the founders among themselves.
+        limits: by pair, what optimising each pose on its own reaches of `metric.LIMITED`; empty
+            where it was not asked for.
         sources: by hand, share [%] of the source poses themselves that reach into themselves.
         own_jerk: by rate [Hz], the worst hand's ratio of jerk through its own encoder and decoder.
     """
@@ -40,8 +45,10 @@ class CodecReport:
     side: Side
     poses: int
     seed: int
+    founders: tuple[str, ...]
     hands: dict[str, Metrics]
     pairs: dict[Pair, dict[str, float]]
+    limits: dict[Pair, dict[str, float]]
     sources: dict[str, dict[str, float]]
     own_jerk: dict[int, float]
     mirror_mm: dict[str, float]
@@ -49,13 +56,29 @@ class CodecReport:
     def dict(self) -> dict[str, Any]:
         """For JSON; a pair is `source->target`."""
         hands = {hand: row.dict() for hand, row in self.hands.items()}
-        pairs = {f"{source}->{target}": values for (source, target), values in self.pairs.items()}
-        return {**vars(self), "hands": hands, "pairs": pairs, "released": RELEASED}
+        return {
+            **vars(self),
+            "hands": hands,
+            "pairs": _named(self.pairs),
+            "limits": _named(self.limits),
+            "released": RELEASED,
+        }
+
+    def mean_limits(self, hands: Collection[str]) -> dict[str, float]:
+        """The limits' means over all pairs of these hands."""
+        among = [limit for pair, limit in self.limits.items() if set(pair) <= set(hands)]
+        return means(among) if among else {}
 
 
-def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> CodecReport:
+def _named(pairs: Mapping[Pair, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {f"{source}->{target}": values for (source, target), values in pairs.items()}
+
+
+def measure(
+    codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1, *, limited: bool = False
+) -> CodecReport:
     """Everything about one side of a codec, on `poses` random poses and as many pinches of each
-    hand.
+    hand; `limited` also measures the limits, which takes longer.
     """
     measured = bench(codec, side, poses, seed)
     pairs = evaluate_pairs(measured)
@@ -70,8 +93,10 @@ def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1)
         side=side,
         poses=poses,
         seed=seed,
+        founders=codec.founders.hands,
         hands=evaluate(measured, pairs),
         pairs=pairs,
+        limits=limits(measured) if limited else {},
         sources=collisions(measured),
         own_jerk=own_jerk,
         mirror_mm=mirror_mm(codec),
@@ -79,7 +104,7 @@ def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1)
 
 
 def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
-    """Writes a PNG: a row per codec, a column per metric; sources down, targets across, one scale
+    """Writes a PNG: a row per report, a column per metric; sources down, targets across, one scale
     in a column.
     """
     from matplotlib.figure import Figure
@@ -94,7 +119,7 @@ def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
         for axis, metric in zip(row, DRAWN, strict=True):
             _heat(axis, report, metric.key, _highest(reports, metric.key))
         row[0].set_yticks(range(len(_hands(report))), _hands(report), fontsize=9)
-        row[0].set_ylabel(f"{report.name}: source", fontsize=11)
+        row[0].set_ylabel(f"{report.name}, {report.side}: source", fontsize=11)
     for axis, metric in zip(axes[0], DRAWN, strict=True):
         axis.set_title(metric.caption, fontsize=11)
     figure.supxlabel("target", fontsize=11)

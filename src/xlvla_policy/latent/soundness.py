@@ -71,6 +71,8 @@ def _side_faults(hand: Hand, side: Side) -> list[str]:
             return faults
         for name in hand.joint_names(side):
             faults += _limit_faults(hand, side, name)
+        if not faults:
+            faults += _device_faults(hand, side)
         return faults or _motion_faults(hand, side)
     except XlvlaError as error:
         return [str(error)]
@@ -101,6 +103,19 @@ def _limit_faults(hand: Hand, side: Side, name: str) -> list[str]:
     if joint.velocity <= 0:
         return [f"{where} has the velocity limit {joint.velocity:g}, it must be above 0"]
     return _degrees(joint, where)
+
+
+def _device_faults(hand: Hand, side: Side) -> list[str]:
+    """Device limits that leave a joint no range."""
+    lower, upper = hand.command_range(side)
+    faults: list[str] = []
+    for name, low, high in zip(hand.joint_names(side), lower, upper, strict=True):
+        if low >= high:
+            faults.append(
+                f"hand {hand.name} ({side}): the device limits of joint '{name}' leave it no range "
+                "within those of its URDF"
+            )
+    return faults
 
 
 def _degrees(joint: Joint, where: str) -> list[str]:

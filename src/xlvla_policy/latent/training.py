@@ -17,7 +17,7 @@ from xlvla_policy.latent.model import Coders, Mlp
 from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
-from xlvla_policy.latent.sampling import Sampler
+from xlvla_policy.latent.sampler import Sampler
 from xlvla_policy.latent.schedule import Phase, Plan, joint_plan, rate
 from xlvla_policy.latent.stopping import CHECKS, Best
 from xlvla_policy.latent.weights import write
@@ -30,6 +30,8 @@ HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools this many times smaller ..."""
 APART = 1_000_003
 """... and with a seed this far from the training's."""
+SLOWER = 3
+"""How often a run that diverges goes back to its last sound weights, and on at half the rate."""
 
 
 class Trainer:
@@ -38,6 +40,7 @@ class Trainer:
     The right hands shape the latent first. Left hands that are no mirror images then start as
     copies of their twins and learn to live in that latent, everything else frozen. Then encoders
     are frozen, and all decoders settle. `seconds` of CPU time are counted, all threads together.
+    `slowed`: how often the learning rate was halved because the loss was not finite.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class Trainer:
         self.held_out = self._held_out()
         self.best = Best()
         self.step = 0
+        self.slowed = 0
         self.optimiser = self._learn()
+        self._sound = self._snapshot()
         self.seconds = time.process_time() - started
 
     def _held_out(self) -> dict[str, Tensor]:
@@ -110,6 +115,9 @@ class Trainer:
     def run(self, until: int | None = None) -> Iterator[Losses]:
         """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that
         no longer gains ends early.
+
+        Raises:
+            XlvlaError: the loss is not finite at any of the rates tried.
         """
         last = self.steps if until is None else until
         while self.step < last:
@@ -137,8 +145,7 @@ class Trainer:
         cost = self._held_out_cost()
         end = phase.next(self.step)
         if self.best.beaten(cost):
-            state = self.coders.state_dict()
-            weights = {name: value.clone() for name, value in state.items()}
+            _, weights = self._snapshot()
             self.best = Best(cost, self.step, weights)
         elif self.step - self.best.step >= patience:
             self.coders.load_state_dict(self.best.weights)
@@ -162,23 +169,62 @@ class Trainer:
     def _roles(self) -> Roles:
         return Roles(self.learning, self.plan.frozen_weight, exact=not self._coarse)
 
-    def _train_step(self) -> Losses:
+    def _train_step(self) -> Losses | None:
+        """One step's losses; None where they were not finite, and the run has gone back."""
         phase = self.phase
         if self.step == phase.start:
             self._begin()
         if self.step in (phase.start, phase.turn):
             self.best = Best()
-        self.optimiser.set_rate(rate(self.recipe, phase, self.step))
+        share = self._share_of_rate(self.slowed)
+        self.optimiser.set_rate(share * rate(self.recipe, phase, self.step))
         self._set_precision(self._coarse)
         poses = {body.name: self.samplers[body.name]() for body in self._shown}
         losses = self._objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
         learning = [p for p in self.coders.parameters() if p.requires_grad]
-        torch.nn.utils.clip_grad_norm_(learning, GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(learning, GRADIENT_NORM)
+        if not torch.isfinite(losses.total + norm):
+            self._go_back()
+            return None
+        if self.step % CHECKPOINT_EVERY == 0:
+            self._sound = self._snapshot()
         self.optimiser.step()
         self.step += 1
         return losses
+
+    @staticmethod
+    def _share_of_rate(slowed: int) -> float:
+        """The share of the recipe's learning rate that is left."""
+        return 0.5**slowed
+
+    def _snapshot(self) -> tuple[int, dict[str, Tensor]]:
+        """The present step and a copy of all weights."""
+        weights = {name: value.clone() for name, value in self.coders.state_dict().items()}
+        return self.step, weights
+
+    def _go_back(self) -> None:
+        """To the last weights whose losses were finite, and on from there more slowly.
+
+        Raises:
+            XlvlaError: that has been tried often enough.
+        """
+        diverged = self.step
+        self.step, weights = self._sound
+        if self.slowed == SLOWER:
+            names = ", ".join(sorted({body.hand.name for body in self.learning}))
+            peak = self.phase.peak
+            tried = [f"{self._share_of_rate(slowed) * peak:g}" for slowed in range(SLOWER + 1)]
+            raise XlvlaError(
+                f"training of {names} diverged at step {diverged}: its loss is not finite; tried "
+                f"were the learning rates {', '.join(tried)}, the last from step {self.step} on: "
+                "look whether lengths in the URDF are in metres and limits in radians, or take "
+                "another --seed"
+            )
+        self.slowed += 1
+        self.coders.load_state_dict(weights)
+        self.optimiser = self._learn()
 
     def _set_precision(self, coarse: bool) -> None:
         """Coarse first: rounding only matters for the last, small errors."""
@@ -220,6 +266,7 @@ class Trainer:
             "seed": self.seed,
             "step": self.step,
             "seconds": self.seconds,
+            "slowed": self.slowed,
             "coders": self.coders.state_dict(),
             "best": asdict(self.best),
             "optimiser": self.optimiser.state_dict(),
@@ -243,8 +290,10 @@ class Trainer:
         self.optimiser = self._learn()
         self.step = state["step"]
         self.seconds = state["seconds"]
+        self.slowed = state["slowed"]
         self.best = Best(**state["best"])
         self.coders.load_state_dict(state["coders"])
+        self._sound = self._snapshot()
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
 

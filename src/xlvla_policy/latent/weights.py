@@ -88,12 +88,12 @@ def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict[str, Any]]:
 
 def hand_entry(body: Embodiment, side: Side) -> dict[str, Any]:
     """The card's entry of one side of a hand."""
-    limits = body.hand.limits(side)
+    lower, upper = body.hand.command_range(side)
     return {
         "network": body.name,
         "joints": body.hand.joint_names(side),
-        "lower": limits.lower.tolist(),
-        "upper": limits.upper.tolist(),
+        "lower": lower.tolist(),
+        "upper": upper.tolist(),
     }
 
 

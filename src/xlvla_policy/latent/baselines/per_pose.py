@@ -4,13 +4,20 @@ reach.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Generator, Tensor
 
 from xlvla_policy.latent.embodiment import Embodiment
-from xlvla_policy.latent.losses import OPPOSING, pinches, shared
-from xlvla_policy.latent.recipe import PAPER
+from xlvla_policy.latent.losses import LEVER_M, OPPOSING, pinches, pseudo_huber, shared
+from xlvla_policy.latent.pads import PadPose, Pads
+from xlvla_policy.latent.recipe import PAPER, Recipe
 from xlvla_policy.latent.sampling import uniform_poses
+from xlvla_policy.latent.touch_losses import touch_costs
+
+Cost = Callable[[Tensor], Tensor]
+"""Poses [N, J] rad of all starts, one start after the other, to what they cost [N]."""
 
 RATE = 0.05
 """Adam's learning rate at first [rad per step]."""
@@ -23,22 +30,32 @@ def optimised(
     weight: Tensor,
     starts: int = 6,
     steps: int = 120,
+    recipe: Recipe = PAPER,
+    beside: Cost | None = None,
 ) -> Tensor:
     """Poses [B, J] rad of the target whose lines from thumb to fingers are most like those of the
     source's q [B, J].
 
-    Cost of length and direction as in the paper's L2; best of several starts: the middle of the
-    range, then random ones.
+    Cost of length and direction as a recipe has it for tight pinches, by default as in the paper's
+    L2; best of several starts: the middle of the range, then random ones.
 
     Args:
         weight: [B, 4] what each of a pose's lines counts.
+        beside: what else a pose costs.
     """
     wanted = pinches(source.tips(q), source.fingers)
-    return nearest(target, wanted, weight * shared(source.fingers, target.fingers), starts, steps)
+    weight = weight * shared(source.fingers, target.fingers)
+    return nearest(target, wanted, weight, starts, steps, recipe, beside)
 
 
 def nearest(
-    target: Embodiment, lines: Tensor, weight: Tensor, starts: int = 6, steps: int = 120
+    target: Embodiment,
+    lines: Tensor,
+    weight: Tensor,
+    starts: int = 6,
+    steps: int = 120,
+    recipe: Recipe = PAPER,
+    beside: Cost | None = None,
 ) -> Tensor:
     """As `optimised`, for lines [B, 4, 3] m from thumb to fingers, of which those the target lacks
     weigh nothing.
@@ -51,8 +68,12 @@ def nearest(
     q = torch.cat([middle, random]).requires_grad_()
 
     def cost() -> Tensor:
-        """[starts B, 4]."""
-        return _cost(wanted, pinches(target.tips(q), target.fingers)) * weight
+        """[starts B]."""
+        lines = pinches(target.tips(q), target.fingers)
+        total = (_cost(wanted, lines, recipe) * weight).sum(-1)
+        if beside:
+            total = total + beside(q)
+        return total
 
     adam = torch.optim.Adam([q], lr=RATE)
     for step in range(steps):
@@ -63,9 +84,23 @@ def nearest(
         with torch.no_grad():
             q.clamp_(target.lower, target.upper)
     with torch.no_grad():
-        remaining = cost().sum(-1)
+        remaining = cost()
     best = remaining.unflatten(0, (starts, -1)).argmin(0)
     return q.detach().unflatten(0, (starts, -1))[best, torch.arange(count)]
+
+
+def touch_cost(pads: Pads, wanted: PadPose, finger: Tensor, recipe: Recipe) -> Cost:
+    """What it costs that pads are not as they are in the source's poses [B], of one finger [B] by
+    index in `OPPOSING`.
+    """
+
+    def cost(q: Tensor) -> Tensor:
+        starts = len(q) // len(finger)
+        source = PadPose(wanted.gap.repeat(starts, 1), wanted.facing.repeat(starts, 1))
+        costs = touch_costs(source, pads(q), recipe)
+        return costs.gather(1, finger.repeat(starts)[:, None])[:, 0]
+
+    return cost
 
 
 def only(finger: Tensor) -> Tensor:
@@ -73,9 +108,13 @@ def only(finger: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(finger, len(OPPOSING)).float()
 
 
-def _cost(wanted: Tensor, lines: Tensor) -> Tensor:
+def _cost(wanted: Tensor, lines: Tensor, recipe: Recipe) -> Tensor:
     """[B, 4] of lines [B, 4, 3] m; those of fingers that a hand lacks must weigh nothing."""
     wanted_length = torch.sqrt(wanted.square().sum(-1) + 1e-8)
     length = torch.sqrt(lines.square().sum(-1) + 1e-8)
-    turned = 1 - (wanted * lines).sum(-1) / (wanted_length * length)
-    return PAPER.distance * (wanted_length - length).square() + PAPER.direction * turned
+    cosine = (wanted * lines).sum(-1) / (wanted_length * length)
+    # Twice 1 - cos is the square of a small angle.
+    turned = pseudo_huber(2 * (1 - cosine), recipe.robust) / 2
+    far = recipe.robust * recipe.strict * LEVER_M
+    stretched = pseudo_huber((wanted_length - length).square(), far)
+    return recipe.distance * stretched + recipe.aim * recipe.direction * turned
