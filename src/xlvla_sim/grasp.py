@@ -41,6 +41,7 @@ CLOSED = _reference((1.5, 0.9, 0.7), (1.25, 0.95))
 """The ends of the line along which the reference hand closes, thumb opposite the fingers."""
 
 OPPOSING: tuple[Finger, Finger] = ("index", "middle")
+"""Fingers that the thumb pinches with; a gripper has the first only."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _pinch(
     links = hand.tip_links(side)
     poses = kinematics.fk(q, list(links.values()))
     thumb = poses[links["thumb"]][:3, 3]
-    fingers = np.mean([poses[links[finger]][:3, 3] for finger in OPPOSING], axis=0)
+    opposing: list[Finger] = [finger for finger in OPPOSING if finger in links]
+    fingers = np.mean([poses[links[finger]][:3, 3] for finger in opposing], axis=0)
     return float(np.linalg.norm(thumb - fingers)), (thumb + fingers) / 2
 
 

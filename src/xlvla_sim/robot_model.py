@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from xlvla import urdf
+from xlvla.errors import XlvlaError
 from xlvla.types import Side
 
 CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
@@ -22,6 +23,10 @@ EVERYTHING = 15
 ARM_ARMATURE = 0.1
 HAND_ARMATURE = 0.002
 """Reflected rotor inertia [kg m^2]; it also keeps the light fingers stable at 500 Hz."""
+SLIDE_ARMATURE = 0.5
+"""The same of a joint that slides [kg]: that of a finger's turning at 6 cm."""
+SLIDE_DAMPING = 5.0
+"""Of a joint that slides [N s/m]."""
 
 COUPLING_SOLREF = (0.006, 1.0)
 HAND_FRICTION = (1.0, 0.01, 0.0005)
@@ -120,6 +125,17 @@ def _add_inertia(body: mujoco.MjsBody, inertial: ET.Element | None) -> None:
 
 def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
     hand = "_hand_" in joint.name
+    if joint.type == "prismatic":
+        body.add_joint(
+            name=joint.name,
+            type=mujoco.mjtJoint.mjJNT_SLIDE,
+            axis=joint.axis,
+            range=(joint.lower, joint.upper),
+            limited=joint.mimic is None,
+            armature=SLIDE_ARMATURE,
+            damping=SLIDE_DAMPING,
+        )
+        return
     body.add_joint(
         name=joint.name,
         type=mujoco.mjtJoint.mjJNT_HINGE,
@@ -194,6 +210,11 @@ def _geometry(element: ET.Element, capped: bool) -> tuple[mujoco.mjtGeom, tuple[
     if element.tag == "box":
         x, y, z = (float(value) / 2 for value in element.get("size", "").split())
         return mujoco.mjtGeom.mjGEOM_BOX, (x, y, z)
+    if element.tag == "mesh":
+        raise XlvlaError(
+            f"the URDF has the mesh {element.get('filename')}, the simulation takes boxes, spheres "
+            "and cylinders: `xlvla hand import FILE` fits them to a hand's meshes"
+        )
     radius = float(element.get("radius", 0))
     if element.tag == "sphere":
         return mujoco.mjtGeom.mjGEOM_SPHERE, (radius,)

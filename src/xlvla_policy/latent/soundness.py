@@ -20,6 +20,8 @@ POSES = 2048
 """Random poses that fingertips are seen in."""
 STILL_M = 1e-5
 """A fingertip that moves less in all of them does not move."""
+MIDDLE_M = 0.005
+"""A thumb this near to the middle of the palm is on neither side of it, as a gripper's."""
 
 
 def require_sound(hand: Hand) -> None:
@@ -141,7 +143,7 @@ def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
             f"{where}: its fingers do not curl towards the root's +x, where the palm must face: "
             f"{turn}"
         ]
-    if to_thumb[1] < 0:
+    if to_thumb[1] < -MIDDLE_M:
         away = "-y" if body.sides == ("left",) else "+y"
         return [
             f"{where}: its thumb is not on the root's {away} side: {turn}, or swap left.urdf and "
