@@ -33,6 +33,7 @@ DISTRIBUTIONS = {
     "pink": "pin-pink",
     "mcap_ros2": "mcap-ros2-support",
     "xarm": "xarm-python-sdk",
+    "collada": "pycollada",
     "dex_retargeting": "dex-retargeting",
     "pinocchio": "pin",
     "ament_index_python": "ros-rclpy",

@@ -46,6 +46,9 @@ class Hand:
         driver: the driver that talks to the device.
         device_limits: position range [rad] of the device by joint where it is narrower than the
             URDF's; commands are held to the intersection.
+        names: by side, what this side's URDF calls a joint or link of this entry; for makers whose
+            two sides differ by more than the word left or right. What is not listed has the name
+            that it has in the entry.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Hand:
     device_limits: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
     )
+    names: Mapping[Side, Mapping[str, str]] = field(default_factory=dict[Side, Mapping[str, str]])
 
     def urdf_path(self, side: Side) -> Path:
         return share("urdf") / (self.urdf or f"hands/{self.name}/{{side}}.urdf").format(side=side)
@@ -70,10 +74,18 @@ class Hand:
         return self.urdf_model(side).description
 
     def joint_names(self, side: Side) -> tuple[str, ...]:
-        return tuple(joint.format(side=side) for joint in self.joints)
+        return tuple(self.named(joint, side) for joint in self.joints)
 
     def tip_links(self, side: Side) -> dict[Finger, str]:
-        return {finger: link.format(side=side) for finger, link in self.tips.items()}
+        return {finger: self.named(link, side) for finger, link in self.tips.items()}
+
+    def palm_link(self, side: Side) -> str:
+        return self.named(self.palm, side)
+
+    def named(self, name: str, side: Side) -> str:
+        """What a side's URDF calls a joint or link of this entry."""
+        table = self.names.get(side, {})
+        return table[name] if name in table else name.format(side=side)
 
     def limits(self, side: Side) -> JointLimits:
         """URDF limits in the order of `joints`."""
@@ -111,11 +123,18 @@ class Hand:
             f"{where}: free joint '{name}' of the URDF is missing from the entry"
             for name in sorted(free - named)
         ]
-        links = [*self.tip_links(side).values(), self.palm.format(side=side)]
+        links = [*self.tip_links(side).values(), self.palm_link(side)]
         faults += [
             f"{where}: link '{link}' is not in the URDF{nearest(link, description.links)}"
             for link in links
             if link not in description.links
+        ]
+        known = {*self.joints, *self.tips.values(), self.palm}
+        faults += [
+            f"{where}: its table of names has '{name}', which is no joint or link of the entry"
+            f"{nearest(name, known)}"
+            for name in self.names.get(side, {})
+            if name not in known
         ]
         faults += [
             f"{where}: device limits name unknown joint '{joint}'"

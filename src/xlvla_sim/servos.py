@@ -20,6 +20,10 @@ HAND_STIFFNESS = 6.0
 """Stiffness of every finger joint [Nm/rad]: small motors behind long gears, so that a touch gives.
 """
 
+SLIDE_STIFFNESS = 2000.0
+"""Stiffness of every finger joint that slides [N/m]: at 6 cm from an axis as much as a turning one.
+"""
+
 LAG_S = 0.04
 """Time constant of every servo: derivative gain over stiffness."""
 
@@ -29,7 +33,7 @@ def add_servos(spec: mujoco.MjSpec, rig: Rig) -> None:
     for side, part in rig.parts:
         effort = _limits(rig, side, part).effort
         for name, force in zip(rig.joint_names(side, part), effort, strict=True):
-            stiffness = ARM_STIFFNESS * force if part == "arm" else HAND_STIFFNESS
+            stiffness = ARM_STIFFNESS * force if part == "arm" else _finger_stiffness(spec, name)
             actuator = spec.add_actuator(
                 name=name,
                 target=name,
@@ -38,6 +42,11 @@ def add_servos(spec: mujoco.MjSpec, rig: Rig) -> None:
                 forcerange=(-force, force),
             )
             actuator.set_to_position(kp=stiffness, kv=LAG_S * stiffness)
+
+
+def _finger_stiffness(spec: mujoco.MjSpec, joint: str) -> float:
+    slides = spec.joint(joint).type == mujoco.mjtJoint.mjJNT_SLIDE
+    return SLIDE_STIFFNESS if slides else HAND_STIFFNESS
 
 
 class Servos:

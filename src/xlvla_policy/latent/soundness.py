@@ -21,7 +21,7 @@ POSES = 2048
 STILL_M = 1e-5
 """A fingertip that moves less in all of them does not move."""
 MIDDLE_M = 0.005
-"""A thumb nearer than this to the middle of the fingers is on neither of their sides."""
+"""A thumb this near to the middle of the palm is on neither side of it, as a gripper's."""
 
 
 def require_sound(hand: Hand) -> None:

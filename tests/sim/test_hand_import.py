@@ -1,0 +1,320 @@
+"""A maker's description becomes a hand that simulates."""
+
+import dataclasses
+import importlib.util
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trimesh")
+pytest.importorskip("collada")
+
+import maker_files
+
+import command_line
+from xlvla import catalog
+from xlvla.errors import XlvlaError
+from xlvla.kinematics import Kinematics, fingertips
+from xlvla.types import SIDES
+from xlvla_sim.hand_import import fit, importer, meshes, names, pair
+from xlvla_sim.hand_import.anatomy import Choices
+from xlvla_sim.hand_import.importer import Maker
+from xlvla_sim.hand_import.tree import Link, Surface
+from xlvla_sim.world import World
+
+
+@pytest.fixture(scope="module")
+def maker_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maker")
+    maker_files.write_meshes(folder)
+    urdf = folder / maker_files.PACKAGE / "urdf"
+    urdf.mkdir()
+    (urdf / "right.urdf").write_text(maker_files.urdf(maker_files.RIGHT, "right"))
+    (urdf / "left.urdf").write_text(maker_files.urdf(maker_files.LEFT, "left"))
+    return urdf
+
+
+def bring_in(file, left, folder, name, maker=None, choices=None):
+    """The hand as a lab gets it, and what was said."""
+    said: list[str] = []
+    path = importer.import_hand(
+        file,
+        left,
+        folder,
+        name,
+        maker=maker or Maker(),
+        choices=choices or Choices(),
+        say=said.append,
+    )
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.HAND, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def both_sides(maker_folder, tmp_path_factory):
+    return bring_in(
+        maker_folder / "right.urdf",
+        maker_folder / "left.urdf",
+        tmp_path_factory.mktemp("hands"),
+        "paw",
+    )
+
+
+@pytest.fixture
+def known(both_sides, monkeypatch):
+    """The catalogue with the imported hand."""
+    hand, _ = both_sides
+    monkeypatch.setenv("XLVLA_HANDS", str(hand.urdf_path("right").parents[1]))
+    catalog.hands.cache_clear()
+    yield hand.name
+    monkeypatch.undo()
+    catalog.hands.cache_clear()
+
+
+def test_fingers_side_and_tips_are_found_and_the_wrist_is_left_out(both_sides):
+    hand, said = both_sides
+    assert hand.faults() == []
+    assert list(hand.tips) == ["thumb", "index", "middle", "ring"]
+    assert "R_wrist_flex carry the palm" in said and "wrist" not in " ".join(hand.joints)
+    assert hand.palm_link("right") == "R_palm" and hand.palm_link("left") == "lh_palm"
+    assert "R_ring_pip" not in hand.joints, "it follows another"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_flange_sees_fingers_along_z_the_palm_to_x_and_the_thumb_at_its_side(both_sides, side):
+    hand, _ = both_sides
+    lower, upper = hand.command_range(side)
+    rest = np.clip(0, lower, upper)
+    tips = fingertips(hand, side, rest)
+    outward = 1 if side == "right" else -1
+    assert outward * (tips["index"][1] - tips["ring"][1]) == pytest.approx(0.06, abs=0.001)
+    assert outward * (tips["thumb"] - tips["middle"])[1] > 0.05
+    knuckle = sum(maker_files.LENGTHS)
+    kinematics = Kinematics(hand.urdf_model(side), hand.joint_names(side))
+    base = hand.named("R_middle_proximal", side).replace("R_", "R_" if side == "right" else "lh_")
+    way = tips["middle"] - kinematics.fk(rest, [base])[base][:3, 3]
+    assert way[2] == pytest.approx(knuckle, abs=0.01) and np.abs(way[:2]).max() < 0.003
+    bent = rest.copy()
+    bent[hand.joints.index("R_middle_mcp")] = 1.0
+    assert (fingertips(hand, side, bent)["middle"] - tips["middle"])[0] > 0.04
+
+
+def test_left_names_stand_in_a_table_joint_by_joint(both_sides):
+    hand, said = both_sides
+    right, left = hand.joint_names("right"), hand.joint_names("left")
+    assert [name.removeprefix("R_") for name in right] == [
+        name.removeprefix("lh_") for name in left
+    ]
+    assert "turn the other way on the left: R_thumb_yaw" in said
+    limits = hand.limits("left")
+    yaw = left.index("lh_thumb_yaw")
+    assert (limits.lower[yaw], limits.upper[yaw]) == (-1.5, 0)
+
+
+def test_a_mirror_image_is_told_from_what_is_none(both_sides, maker_folder):
+    assert "left is the mirror of right within 0.0" in both_sides[1]
+    other = maker_folder / "other_left.urdf"
+    words = dataclasses.replace(maker_files.LEFT, longer_m=0.004)
+    other.write_text(maker_files.urdf(words, "left"))
+    right = importer.side_of(maker_folder / "right.urdf", Maker(), Choices(), print)
+    left = importer.side_of(other, Maker(), Choices(), print)
+    assert "left is no mirror of right: tips differ by up to" in pair.match(right, left).lines()[0]
+
+
+def test_one_side_is_mirrored_with_the_other_sides_words(maker_folder, tmp_path):
+    hand, _ = bring_in(maker_folder / "right.urdf", None, tmp_path, "single")
+    assert hand.faults() == []
+    assert hand.joint_names("left")[0] == hand.joint_names("right")[0].replace("R_", "L_")
+    q = np.random.default_rng(0).uniform(*hand.command_range("right"))
+    right, left = fingertips(hand, "right", q), fingertips(hand, "left", q)
+    for finger in right:
+        assert left[finger] == pytest.approx(right[finger] * [1, -1, 1], abs=1e-5)
+
+
+def test_zero_limits_and_impossible_inertia_are_mended_in_a_line_each(both_sides):
+    hand, said = both_sides
+    assert (hand.limits("right").velocity > 0).all() and (hand.limits("right").effort > 0).all()
+    assert "velocity limit 3 rad/s" in said
+    assert "link R_index_distal: moments of inertia 1e-06, 1e-06, 9e-06" in said
+    assert "link R_index_proximal: no inertia" in said
+
+
+def test_shapes_lie_at_the_meshes_surface(both_sides, maker_folder):
+    hand, said = both_sides
+    assert "surface error" in said
+    text = hand.urdf_path("right").read_text()
+    assert "<mesh" not in text
+    # Every mesh is a box or a capsule, DAE in millimetres among them: one shape each is enough.
+    assert text.count("<collision") <= 4 * len(hand.description("right").links)
+
+
+def test_a_capsule_is_found_in_a_cloud_of_points():
+    surface = meshes.capsule(np.eye(4), 0.01, 0.02)
+    found = fit.fit(Link("finger", (Surface(surface.points, surface.faces),)), 2)
+    assert [solid.kind for solid in found.solids] == ["capsule"]
+    assert found.solids[0].half == pytest.approx([0.01, 0.01, 0.02], abs=5e-4)
+    assert found.mean < 1e-3
+
+
+def test_an_imported_hand_closes_in_simulation(known, rig_with):
+    world = World(rig_with(known), render=False)
+    ends = {}
+    for side in SIDES:
+        hand = world.rig.hand(side)
+        lower, upper = hand.command_range(side)
+        middle = (lower + upper) / 2
+        names = world.rig.joint_names(side, "hand")
+        world.command(side, "hand", dict(zip(names, middle, strict=True)))
+        ends[side] = middle
+    world.step(1.5)
+    assert np.isfinite(world.data.qpos).all()
+    for side, middle in ends.items():
+        assert np.abs(world.joint_state(side, "hand")[0] - middle).max() < 0.1
+
+
+def test_mjcf_defaults_units_and_couplings_are_resolved(tmp_path):
+    file = tmp_path / "right_claw.xml"
+    file.write_text(maker_files.MJCF)
+    hand, said = bring_in(file, None, tmp_path, "claw", choices=Choices(thumb="digit_a"))
+    assert hand.faults() == []
+    assert hand.joints == ("a1", "b1", "c1"), said
+    limits = hand.limits("right")
+    assert limits.upper == pytest.approx(np.radians([80, 80, 80]), abs=1e-5)
+    assert limits.effort == pytest.approx([2, 2, 2])
+    description = hand.description("right")
+    followers = {joint.name: joint.mimic.multiplier for joint in description.joints if joint.mimic}
+    assert followers == pytest.approx({"a2": 0.75, "b2": 0.5, "c2": 0.5})
+    assert hand.tips["thumb"] == "a_tip"
+
+
+def test_angles_that_can_only_be_radians_are_taken_so(tmp_path):
+    file = tmp_path / "right_claw.xml"
+    text = maker_files.MJCF.replace('angle="degree" ', "").replace("0 80", "0 1.4")
+    file.write_text(text.replace("0 60", "0 1.1"))
+    hand, said = bring_in(file, None, tmp_path, "claw", choices=Choices(thumb="digit_a"))
+    assert "its angles are taken as radians" in said
+    assert hand.limits("right").upper[0] == pytest.approx(1.4)
+
+
+def test_a_gripper_that_slides_opens_in_simulation(tmp_path, monkeypatch, rig_with):
+    file = tmp_path / "gripper.xml"
+    file.write_text(maker_files.SLIDING_GRIPPER)
+    hand, _ = bring_in(file, None, tmp_path, "jaws")
+    assert list(hand.tips) == ["thumb", "index"] and hand.joints == ("jaw",)
+    monkeypatch.setenv("XLVLA_HANDS", str(tmp_path))
+    catalog.hands.cache_clear()
+    try:
+        world = World(rig_with("jaws"), render=False)
+        name = world.rig.joint_names("right", "hand")[0]
+        world.command("right", "hand", {name: 0.03})
+        world.step(1.0)
+        assert world.joint_state("right", "hand")[0][0] == pytest.approx(0.03, abs=0.003)
+        other = world.data.joint(name.replace("jaw", "other_jaw")).qpos[0]
+        assert other == pytest.approx(0.03, abs=0.004)
+    finally:
+        monkeypatch.undo()
+        catalog.hands.cache_clear()
+
+
+def test_what_cannot_be_found_is_asked_for_with_its_candidates(tmp_path):
+    file = tmp_path / "claw.xml"
+    text = maker_files.MJCF.replace('pos="0.015 -0.03 0.06"', 'pos="0.026 -0.015 0.06"')
+    text = text.replace('pos="-0.015 -0.03 0.06"', 'pos="-0.026 -0.015 0.06"')
+    text = text.replace('name="b1" axis="-1 0 0"', 'name="b1" axis="-0.5 -0.87 0"')
+    file.write_text(text.replace('name="c1" axis="-1 0 0"', 'name="c1" axis="-0.5 0.87 0"'))
+    with pytest.raises(XlvlaError, match=r"say --thumb LINK, one of digit_a_end, digit_b_end"):
+        bring_in(file, None, tmp_path, "claw")
+
+
+def test_two_hands_in_one_file_ask_for_the_palm(tmp_path, maker_folder):
+    file = maker_folder / "both.urdf"
+    right = maker_files.urdf(maker_files.RIGHT, "right")
+    left = maker_files.urdf(maker_files.LEFT, "left").partition("<link")[2]
+    stand = '<link name="stand"/>'
+    for prefix in ("R_", "lh_"):
+        stand += (
+            f'<joint name="{prefix}stand" type="fixed"><parent link="stand"/>'
+            f'<child link="{prefix}forearm"/></joint>'
+        )
+    file.write_text(right.replace("</robot>", f"{stand}<link{left}"))
+    with pytest.raises(XlvlaError, match="say --palm R_palm or lh_palm"):
+        bring_in(file, None, tmp_path, "two")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (('upper="1.4"', 'upper="0"'), "its limits are both 0, so it is fixed"),
+        (('upper="1.4"', 'upper="90"'), "are these degrees"),
+        (("meshes/palm.stl", "meshes/hand.stl"), "no mesh 'package://maker_description/meshes/h"),
+        (('lower="0" upper="1.4"', ""), "give them by --limit R_index_mcp=LOW,HIGH"),
+    ],
+)
+def test_strange_files_end_in_one_line(maker_folder, tmp_path, change, line):
+    file = maker_folder / "strange.urdf"
+    file.write_text(maker_files.urdf(maker_files.RIGHT, "right").replace(*change, 1))
+    said: list[str] = []
+    try:
+        importer.side_of(file, Maker(), Choices(), said.append)
+    except XlvlaError as error:
+        said.append(str(error))
+    assert line in "\n".join(said)
+
+
+def test_limits_that_a_file_lacks_can_be_given(maker_folder):
+    file = maker_folder / "unlimited.urdf"
+    text = maker_files.urdf(maker_files.RIGHT, "right")
+    file.write_text(text.replace('lower="0" upper="1.4"', "", 1))
+    maker = Maker(limits={"R_index_mcp": (0.0, math.radians(70))})
+    found = importer.side_of(file, maker, Choices(), lambda line: None)
+    assert found.tree.by_name["R_index_mcp"].upper == pytest.approx(1.2217, abs=1e-3)
+
+
+def test_xacro_is_expanded_and_strange_arguments_are_named(maker_folder):
+    pytest.importorskip("xacrodoc")
+    file = maker_folder / "hand.urdf.xacro"
+    text = maker_files.urdf(maker_files.RIGHT, "right").replace("R_", "${prefix}")
+    start = text.index(">") + 1
+    head = '<robot name="hand" xmlns:xacro="http://www.ros.org/wiki/xacro">'
+    argument = '<xacro:arg name="prefix" default="rh_"/><xacro:property name="prefix" value="$(arg prefix)"/>'
+    file.write_text(head + argument + text[start:])
+    found = importer.side_of(file, Maker(), Choices(), lambda line: None)
+    assert found.palm == "rh_palm" and found.side == "right"
+    with pytest.raises(XlvlaError, match="no xacro argument 'prefx': known are prefix"):
+        importer.side_of(file, Maker(arguments={"prefx": "x"}), Choices(), lambda line: None)
+
+
+def test_a_hand_is_named_after_its_file_without_the_side():
+    assert names.hand_name(Path("Shadow_right.urdf.xacro")) == "shadow"
+    with pytest.raises(XlvlaError, match="say --name NAME"):
+        names.hand_name(Path("right.urdf"))
+
+
+def test_commands_import_a_hand_and_show_it(maker_folder, tmp_path, monkeypatch):
+    hands = tmp_path / "hands"
+    words = (
+        "hand",
+        "import",
+        str(maker_folder / "right.urdf"),
+        "--to",
+        str(hands),
+        "--name",
+        "paw",
+    )
+    done = command_line.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"export XLVLA_HANDS={hands}" in done.stdout
+    again = command_line.run(*words)
+    assert again.returncode == 2 and "there is a hand 'paw' already" in again.stderr
+    monkeypatch.setitem(os.environ, "XLVLA_HANDS", str(hands))
+    page = tmp_path / "paw.html"
+    done = command_line.run("hand", "show", "paw", "--out", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert text.count("data:image/png") == 2 * (2 + 5 + 3)
+    assert "R_thumb_yaw" in text and "L_thumb_yaw" in text and "maker's mesh" in text
