@@ -92,22 +92,28 @@ def node_below(parent: int) -> int | None:
     return None
 
 
+def comes_up() -> None:
+    """Waits until the node is there, and so has looked who started it."""
+    with Operator(domain=own_domain()) as asker:
+        until(lambda: "joint_states" in asker.node.get_node_names(), "the node does not come up")
+
+
 @pytest.mark.parametrize(
     "between", [(), ("sh", "-c", '"$@"; true', "sh")], ids=["directly", "through a shell"]
 )
 def test_a_node_ends_with_the_process_that_its_environment_names(between):
     parent, node = orphan(*between, named="yes")
-    time.sleep(2.0)
+    comes_up()
     parent.kill()
     parent.wait()
-    until(lambda: not running(node), "the node outlives it", supervision.LEAVE_S + 5)
+    until(lambda: not running(node), "the node outlives it")
 
 
 @pytest.mark.parametrize("way", [("setsid",), ("nohup",)])
 def test_a_node_that_somebody_starts_by_hand_goes_on_when_the_shell_is_gone(way):
     parent, node = orphan(*way)
     try:
-        time.sleep(2.0)
+        comes_up()
         parent.kill()
         parent.wait()
         time.sleep(supervision.LEAVE_S / 4)
