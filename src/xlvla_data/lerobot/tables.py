@@ -97,7 +97,7 @@ def _flattened(key: str, rows: pa.Array) -> pa.Array:
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if not is_list and not pa.types.is_fixed_size_list(kind):
         raise XlvlaError(f"'{key}' holds {plain(kind, 80)}, no numbers")
-    lengths = pc.unique(pc.list_value_length(rows))
+    lengths = pc.call_function("list_value_length", [rows]).unique()
     if lengths.null_count or len(lengths) > 1:
         raise XlvlaError(f"'{key}' does not have the same count of numbers in every row")
     return rows.flatten()
