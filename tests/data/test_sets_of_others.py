@@ -144,7 +144,9 @@ def test_text_truth_languages_and_nested_features_are_named_and_numbers_are_kept
     assert "not taken over:" in text and "pressed, grid" in text
     run("merge", root, "--to", tmp_path / "merged")
     merged = store.find(tmp_path / "merged")[0]
-    assert merged.data.columns(merged.row)["grid"].shape == (40, 2, 3)
+    assert merged.data.columns(merged.row)["grid"].tolist() == [grid] * 40
+    (path,) = others.tables_of(merged.data.root)[:1]
+    assert pq.read_table(path)["grid"][0].as_py() == grid
 
 
 @pytest.mark.parametrize(

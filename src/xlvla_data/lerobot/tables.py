@@ -196,10 +196,16 @@ def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def _column(feature: Feature, rows: np.ndarray) -> pa.Array:
-    """A feature's numbers [F, ...]: scalars, or lists of a fixed size."""
+    """A feature's numbers [F, ...]: scalars, lists of a fixed size, or lists of lists."""
     kind = _TYPES[feature.dtype]
     rows = rows.reshape(len(rows), -1).astype(feature.dtype)
     if feature.shape in ((1,), ()):
         return pa.array(rows[:, 0], kind)
     numbers = pa.array(rows.reshape(-1), kind)
-    return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
+    if len(feature.shape) == 1:
+        return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
+    # LeRobot's readers want a grid as lists of lists, of no fixed size
+    for size in reversed(feature.shape):
+        offsets = np.arange(0, len(numbers) + 1, size, dtype=np.int32)
+        numbers = pa.ListArray.from_arrays(offsets, numbers)
+    return numbers
