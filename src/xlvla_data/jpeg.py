@@ -35,11 +35,13 @@ class Decoder:
                 name = codec
         try:
             (frame,) = self._codec(name).decode(av.Packet(data))
-            if not DEEP.match(frame.format.name):
+            # The stubs of the package lack this attribute
+            pixels: str = frame.format.name  # pyright: ignore[reportAttributeAccessIssue]
+            if not DEEP.match(pixels):
                 return frame.to_ndarray(format="rgb24")
         except (FFmpegError, ValueError):
             raise XlvlaError(f"a compressed image of {len(data)} bytes cannot be read") from None
-        raise XlvlaError(f"a depth map ({frame.format.name}) is no picture in colour")
+        raise XlvlaError(f"a depth map ({pixels}) is no picture in colour")
 
     def _codec(self, name: str) -> av.VideoCodecContext:
         """The codec of this name, made once where that is right."""
@@ -47,7 +49,8 @@ class Decoder:
             return self._codecs[name]
         codec = av.VideoCodecContext.create(name, "r")
         codec.thread_count = 1
-        codec.options = {"max_pixels": str(MOST_PIXELS)}
+        bounds = {"max_pixels": str(MOST_PIXELS)}
+        codec.options = bounds  # pyright: ignore[reportAttributeAccessIssue]
         # PNG's adds a picture's first row to that of the last one
         # (findings/png_decoder_adds_pictures.sh)
         if name != "png":

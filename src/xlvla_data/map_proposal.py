@@ -12,8 +12,8 @@ import yaml
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.types import Side, scoped
 from xlvla_data import foreign_bag
+from xlvla_data.name_map import names_of
 
 COMMANDED = re.compile(r"command|cmd|desired|goal|target|action|reference|leader|trajectory")
 """What topics of commands are called."""
@@ -37,11 +37,14 @@ class Topics:
     pictures: Sequence[str]
 
 
-def proposal(folder: Path, hands: Mapping[Side, str], arms: Mapping[Side, str]) -> str:
+def proposal(folder: Path, hands: Mapping[str, str], arms: Mapping[str, str]) -> str:
     """A map as YAML, with `UNKNOWN` where something has to be filled in.
 
     Args:
         hands, arms: by side, where the user said them.
+
+    Raises:
+        XlvlaError: a side, hand or arm is unknown, or the bag cannot be read.
     """
     found = _topics(folder)
     names = [name for joints in found.state.values() for name in joints]
@@ -105,14 +108,14 @@ def _cameras(topics: Sequence[str]) -> dict[str, str]:
 
 
 def _joints(
-    hands: Mapping[Side, str], arms: Mapping[Side, str], theirs: Sequence[str]
+    hands: Mapping[str, str], arms: Mapping[str, str], theirs: Sequence[str]
 ) -> dict[str, str]:
     """Their joint by ours, each used once; joints of the same name need none."""
     ours: list[str] = []
-    for side, hand in hands.items():
-        if side in arms:
-            ours += [scoped(side, "arm", joint) for joint in catalog.arm(arms[side]).joints]
-        ours += [scoped(side, "hand", joint) for joint in catalog.hand(hand).joint_names(side)]
+    names = names_of({"hands": dict(hands), "arms": dict(arms)}, "the options")
+    for parts in names.ours().values():
+        for joints in parts.values():
+            ours += joints
     left = [name for name in theirs if name not in ours]
     mapped: dict[str, str] = {}
     for name in ours:

@@ -50,7 +50,10 @@ class Stored:
         marks: list[object] = []
         for camera in self.data.info.cameras:
             path = self.data.clip(self.row, camera).path
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise XlvlaError(f"{path} cannot be read: {error.strerror or error}") from None
             marks.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns, self.row.index])
         return marks
 

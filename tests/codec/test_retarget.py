@@ -24,12 +24,17 @@ from xlvla.retarget import (
 )
 from xlvla.robot import arm_with_hand
 from xlvla.types import PARTS, SIDES, scoped
+from xlvla_cli.replay import rig_for
 from xlvla_cli.retarget import move
 from xlvla_data import store
+from xlvla_data.commanded_motion import performance
 from xlvla_data.episode import Episode, EpisodeInfo
+from xlvla_drivers.motion.home import way_home
+from xlvla_drivers.motion.rig_motion import RigMotion
 
 FRAMES = 24
 RATE_HZ = 20.0
+TICK_S = 0.02
 BASE = rig_file.load("bimanual")
 PAIRS = pairs(TAUGHT)
 
@@ -130,6 +135,46 @@ def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path
             assert np.linalg.norm(middles[0] - middles[1]) < 1e-3
             cosine = (np.trace(wrist[:3, :3].T @ new_wrist[:3, :3]) - 1) / 2
             assert np.arccos(np.clip(cosine, -1, 1)) < 5e-3
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_replay_plays_what_was_moved_to_another_hand(codec, recorded, tmp_path, source, target):
+    moved, _ = move(recorded[source], BASE, wearing(target, target), codec)
+    played = performance(f"{store.Store(tmp_path).add(moved)}#0")
+    rig = rig_for(played, None, sim=True)
+    played.refuse_unless_of(rig)
+    motion = RigMotion(rig)
+    starts = {side: np.array(list(rig.start(side).values())) for side in rig.sides}
+    points = {}
+    for side, player in motion.players.items():
+        frames = played.commanded[side][:, played.ordered(side, rig)]
+        way = way_home(starts[side], frames[0], player.bounds.velocity, RATE_HZ)
+        points[side] = np.concatenate([way, frames])
+    commands = dict(starts)
+    longest = max(len(rows) for rows in points.values())
+    for frame in range(0, longest + 60, 4):
+        for side, player in motion.players.items():
+            chunk = points[side][frame : frame + 64]
+            if not len(chunk):
+                chunk = points[side][-1:]
+            now_s = frame / RATE_HZ
+            player.offer(chunk, player.joints, now_s, RATE_HZ, now_s, measured=starts[side])
+        for tick in range(1, 11):
+            commands |= motion.step(frame / RATE_HZ + tick * TICK_S, TICK_S, starts)
+    assert motion.braked == 0
+    for side, rows in points.items():
+        assert np.abs(commands[side] - rows[-1]).max() < 0.02
+
+
+@pytest.mark.parametrize("hand", TAUGHT)
+def test_a_hand_moved_to_itself_stays_as_it_was(codec, recorded, hand):
+    before = recorded[hand]
+    after, (left, right) = move(before, BASE, wearing(hand, hand), codec)
+    for side in SIDES:
+        change = after.action[side]["arm"] - before.action[side]["arm"]
+        assert np.abs(change).max() < 0.15
+        assert np.abs(np.diff(change, axis=0)).max() < 0.05
+    assert max(left["midpoint_mm"]) < 1 and max(right["midpoint_mm"]) < 1
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,7 @@ def test_a_data_set_is_not_merged_into_itself_nor_with_other_features(folders, t
     odd = store.Store(tmp_path / "odd")
     episode = made_episodes.episode(9)
     odd.add(made_episodes.replace(episode, pictures={"wrist": episode.pictures["front"]}))
-    with pytest.raises(
-        XlvlaError,
-        match=r"differ in feature observation\.images\.\w+, feature observation\.images\.\w+: they "
-        r"cannot be merged",
-    ):
+    with pytest.raises(XlvlaError, match="have no camera in common: they cannot be merged"):
         run("merge", folders[0], odd.root, "--to", tmp_path / "to")
     assert not (tmp_path / "to").exists()
 

@@ -52,7 +52,7 @@ def test_pictures_in_the_table_of_frames_are_checked_imported_and_merged_into_vi
     read, _ = taken_over(root, tmp_path / "to")
     shown = [bar(each) for each in read[0].pictures["front"]][:14]
     assert shown == pytest.approx([bar(picture(frame)) for frame in range(14)], abs=4)
-    own = others.made(tmp_path / "own", 1, session="monday", recording="episode_000000")
+    own = others.made(tmp_path / "own", 1, first=2, session="monday", recording="one")
     text, code = run("merge", root, own, "--to", tmp_path / "both")
     assert code == 0 and "3 episodes" in text
     assert len(list(tmp_path.rglob("both/*/videos/**/*.mp4"))) == 3
@@ -144,7 +144,9 @@ def test_text_truth_languages_and_nested_features_are_named_and_numbers_are_kept
     assert "not taken over:" in text and "pressed, grid" in text
     run("merge", root, "--to", tmp_path / "merged")
     merged = store.find(tmp_path / "merged")[0]
-    assert merged.data.columns(merged.row)["grid"].shape == (40, 2, 3)
+    assert merged.data.columns(merged.row)["grid"].tolist() == [grid] * 40
+    (path,) = others.tables_of(merged.data.root)[:1]
+    assert pq.read_table(path)["grid"][0].as_py() == grid
 
 
 @pytest.mark.parametrize(

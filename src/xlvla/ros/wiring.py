@@ -70,8 +70,8 @@ def trackers(rig: Rig) -> tuple[Topic, ...]:
 
 
 def recorded(rig: Rig) -> tuple[Topic, ...]:
-    """What a recorder keeps: what the nodes and the operator of a rig publish, except what can be
-    derived from the rest.
+    """What a recorder keeps: what the nodes and the operator of a rig publish, except what is only
+    shown to somebody.
 
     Of pictures that come both raw and compressed the compressed ones; of a tracker's topics what
     teleoperation made of them.

@@ -210,8 +210,7 @@ def _propose(folders: Sequence[Path], hands: str, arms: str) -> None:
     for folder in folders:
         theirs = foreign_bag.bags(folder)
         if theirs and not bags(folder):
-            named = by_side("hands", hands), by_side("arms", arms)
-            print(proposal(theirs[0], *named))
+            print(proposal(theirs[0], by_side("hands", hands), by_side("arms", arms)))
             raise XlvlaError(
                 f"{theirs[0]} was not recorded by xlvla: save the map above, and say --map"
             )

@@ -97,7 +97,7 @@ def _flattened(key: str, rows: pa.Array) -> pa.Array:
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if not is_list and not pa.types.is_fixed_size_list(kind):
         raise XlvlaError(f"'{key}' holds {plain(kind, 80)}, no numbers")
-    lengths = pc.unique(pc.list_value_length(rows))
+    lengths = pc.call_function("list_value_length", [rows]).unique()
     if lengths.null_count or len(lengths) > 1:
         raise XlvlaError(f"'{key}' does not have the same count of numbers in every row")
     return rows.flatten()
@@ -196,10 +196,16 @@ def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def _column(feature: Feature, rows: np.ndarray) -> pa.Array:
-    """A feature's numbers [F, ...]: scalars, or lists of a fixed size."""
+    """A feature's numbers [F, ...]: scalars, lists of a fixed size, or lists of lists."""
     kind = _TYPES[feature.dtype]
     rows = rows.reshape(len(rows), -1).astype(feature.dtype)
     if feature.shape in ((1,), ()):
         return pa.array(rows[:, 0], kind)
     numbers = pa.array(rows.reshape(-1), kind)
-    return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
+    if len(feature.shape) == 1:
+        return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
+    # LeRobot's readers want a grid as lists of lists, of no fixed size
+    for size in reversed(feature.shape):
+        offsets = np.arange(0, len(numbers) + 1, size, dtype=np.int32)
+        numbers = pa.ListArray.from_arrays(offsets, numbers)
+    return numbers

@@ -121,15 +121,19 @@ def _opened(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(str(path)) as file:
             stream = file.streams.video[0]
+            # A codec that is not known has none, though the package's stubs do not say so
+            if not getattr(stream, "codec_context", None):
+                raise ValueError("its codec is unknown")
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
+                raise ValueError("its pictures are too large")
             # Depth maps would be cut to 8 bits and look like colours
             if DEEP.match(stream.codec_context.pix_fmt or ""):
                 raise XlvlaError(
                     f"video {path} holds depth maps ({stream.codec_context.pix_fmt}), no colours"
                 )
             yield file, stream
-    except (FFmpegError, IndexError, ValueError, OverflowError, MemoryError) as error:
+    except (FFmpegError, IndexError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise XlvlaError(f"video {path} cannot be read: {plain(error, 200)}") from None
 
 
@@ -161,7 +165,7 @@ def _pictures(
     count = 0
     for frame in file.decode(stream):
         # Seeking goes to a key frame at or before the time
-        if frame.time is None or frame.time < start_s - half_s:
+        if frame.time < start_s - half_s:
             continue
         if frames is not None and count >= frames:
             return

@@ -102,8 +102,9 @@ class Template:
         ways = [rotation(joint.rpy) @ axis for joint, axis in zip(joints, self._axes, strict=True)]
         self._ways = slides[:, None] * np.array(ways, float).reshape(-1, 3)
         self._turning = ~slides
-        self._message = bytearray(_serialised(joints))
-        self._stamp_offsets, self._number_offsets = _offsets(self._message, len(joints))
+        message = _serialised(joints)
+        self._message = bytearray(message)
+        self._stamp_offsets, self._number_offsets = _offsets(message, len(joints))
 
     def filled(self, stamp_ns: int, positions: np.ndarray) -> bytes:
         """The message at positions [J] rad or m."""

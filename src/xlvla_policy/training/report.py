@@ -37,6 +37,7 @@ class SetRow:
         share: of the observations that are drawn.
         missing: cameras of the policy it lacks.
         latents: where its latents come from.
+        notes: what is not read of it, and what is taken for granted.
     """
 
     name: str
@@ -48,6 +49,7 @@ class SetRow:
     missing: tuple[str, ...]
     sentences: int
     latents: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class TrainingReport:
     def warnings(self) -> Iterator[str]:
         """What is allowed, but may be a mistake."""
         for row in self.sets:
+            for note in row.notes:
+                yield f"{row.name} {note}"
             if row.missing:
                 yield f"{row.name} lacks camera {', '.join(row.missing)}: it is masked there"
             if row.share < FEW:
@@ -138,6 +142,7 @@ def compare(
             missing=tuple(camera for camera in config.cameras if camera not in cameras),
             sentences=len(_sentences(source, words)),
             latents=_latents(source, config, codec),
+            notes=tuple(source.stored[0].data.notes),
         )
         sets.append(row)
         blocks += _block_rows(each, statistics)
@@ -146,7 +151,9 @@ def compare(
 
 def _sentences(source: DataSource, words: Tokenizer) -> set[str]:
     """A data set's sentences; refuses those that cannot be encoded."""
-    sentences = {stored.row.sentence for stored in source.stored}
+    sentences: set[str] = set()
+    for stored in source.stored:
+        sentences.update(stored.sentences)
     for sentence in sorted(sentences):
         try:
             words.encode(sentence)
