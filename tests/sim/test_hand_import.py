@@ -3,22 +3,23 @@
 import dataclasses
 import importlib.util
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 pytest.importorskip("trimesh")
 pytest.importorskip("collada")
 
 import maker_files
 
-import command_line
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics, fingertips
 from xlvla.types import SIDES
+from xlvla_cli import hand as hand_commands
 from xlvla_sim.hand_import import fit, importer, meshes, names, pair
 from xlvla_sim.hand_import.anatomy import Choices
 from xlvla_sim.hand_import.importer import Maker
@@ -296,25 +297,28 @@ def test_a_hand_is_named_after_its_file_without_the_side():
 
 
 def test_commands_import_a_hand_and_show_it(maker_folder, tmp_path, monkeypatch):
+    app = typer.Typer()
+    hand_commands.register(app)
+
+    def run(*words):
+        return CliRunner().invoke(app, ["hand", *map(str, words)], catch_exceptions=False)
+
     hands = tmp_path / "hands"
-    words = (
-        "hand",
-        "import",
-        str(maker_folder / "right.urdf"),
-        "--to",
-        str(hands),
-        "--name",
-        "paw",
-    )
-    done = command_line.run(*words)
-    assert done.returncode == 0, done.stderr
-    assert f"export XLVLA_HANDS={hands}" in done.stdout
-    again = command_line.run(*words)
-    assert again.returncode == 2 and "there is a hand 'paw' already" in again.stderr
-    monkeypatch.setitem(os.environ, "XLVLA_HANDS", str(hands))
+    words = ("import", maker_folder / "right.urdf", "--to", hands, "--name", "paw")
+    done = run(*words)
+    assert f"export XLVLA_HANDS={hands}" in done.output
+    with pytest.raises(XlvlaError, match="there is a hand 'paw' already: say --name NAME"):
+        run(*words)
+    with pytest.raises(XlvlaError, match="--limit takes NAME=VALUE, not 'R_index_mcp'"):
+        run(*words, "--limit", "R_index_mcp")
+    monkeypatch.setenv("XLVLA_HANDS", str(hands))
+    catalog.hands.cache_clear()
     page = tmp_path / "paw.html"
-    done = command_line.run("hand", "show", "paw", "--out", str(page))
-    assert done.returncode == 0, done.stderr
+    try:
+        run("show", "paw", "--out", page)
+    finally:
+        monkeypatch.undo()
+        catalog.hands.cache_clear()
     text = page.read_text()
     assert text.count("data:image/png") == 2 * (2 + 5 + 3)
     assert "R_thumb_yaw" in text and "L_thumb_yaw" in text and "maker's mesh" in text

@@ -53,11 +53,6 @@ def other_side(name: str) -> str:
     return _SIDE.sub(swapped, name)
 
 
-def with_side(name: str, side: Side) -> str:
-    """A name whose side's word is `{side}`, where it is written out in small letters."""
-    return name.replace(side, "{side}")
-
-
 def finger_of(names: Iterable[str]) -> Finger | None:
     """The finger that most of these names speak of; None where none does or two do as often."""
     votes: Counter[Finger] = Counter()

@@ -444,7 +444,7 @@ def _without_idle_joints(tree: Tree, driven: set[str]) -> Tree:
         return tree
     notes = list(tree.notes)
     joints: list[Joint] = []
-    moved = {tree.masters([joint])[0].name for joint in tree.joints if joint.name in driven}
+    moved = {master.name for master in tree.masters([tree.by_name[name] for name in driven])}
     for joint in tree.joints:
         idle = joint.moves and tree.masters([joint])[0].name not in moved
         if idle:

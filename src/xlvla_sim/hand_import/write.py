@@ -17,7 +17,7 @@ from xlvla.types import FINGERS, Finger, Side, scoped
 from xlvla.urdf import Mimic
 from xlvla_sim.hand_import import surfaces
 from xlvla_sim.hand_import.anatomy import Anatomy
-from xlvla_sim.hand_import.tree import Inertial, Joint, Link, Solid
+from xlvla_sim.hand_import.tree import Inertial, Joint, Link, Solid, Tree
 
 COLOURS = {"shell": "0.16 0.17 0.19 1", "finger": "0.33 0.35 0.38 1", "pad": "0.85 0.85 0.83 1"}
 """As the hands of the catalogue: the palm, the fingers, their last links."""
@@ -46,9 +46,10 @@ def write(
     Args:
         joints: by name of a right joint the left one's.
     """
-    (folder / name).mkdir(parents=True, exist_ok=True)
     for side, ready in sides.items():
         _check_names(ready, side)
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for side, ready in sides.items():
         (folder / name / f"{side}.urdf").write_text(urdf_text(ready, f"{name}_{side}"))
         surfaces.save(folder / name / f"{side}.npz", ready.anatomy.tree)
     entry = folder / f"{name}.py"
@@ -71,7 +72,11 @@ def entry_text(
     left_names[right.palm] = left.palm
     short = {word: word.replace("right", "{side}") for word in left_names}
     table: dict[str, dict[str, str]] = {}
-    if any(short[word].format(side="left") != other for word, other in left_names.items()):
+    shorthand_tells = all(
+        "{" not in word and short[word].replace("{side}", "left") == other
+        for word, other in left_names.items()
+    )
+    if not shorthand_tells:
         short = {word: word for word in left_names}
         # A name may hold braces, which would be taken for the side's.
         table = {
@@ -149,12 +154,21 @@ def urdf_text(ready: Ready, name: str) -> str:
         _add_link(robot, link, ready.solids[link.name], material)
     mount = Joint("mounting_to_flange", "fixed", flange, tree.root, ready.mount)
     for joint in (mount, *tree.joints):
-        if joint.mimic:
-            master, factor, offset = tree.coupling(joint)
-            joint = replace(joint, mimic=Mimic(master.name, factor, offset))
-        _add_joint(robot, joint)
+        _add_joint(robot, _coupled_directly(tree, joint) if joint.mimic else joint)
     ET.indent(robot)
     return f'<?xml version="1.0"?>\n{ET.tostring(robot, encoding="unicode")}\n'
+
+
+def _coupled_directly(tree: Tree, joint: Joint) -> Joint:
+    """A joint that follows the free joint at the end of its couplings, with the limits that follow
+    from that one's where it has none.
+    """
+    master, factor, offset = tree.coupling(joint)
+    joint = replace(joint, mimic=Mimic(master.name, factor, offset))
+    if np.isfinite([joint.lower, joint.upper]).all():
+        return joint
+    ends = sorted((offset + factor * master.lower, offset + factor * master.upper))
+    return replace(joint, lower=ends[0], upper=ends[1])
 
 
 def _add_link(robot: ET.Element, link: Link, solids: Iterable[Solid], material: str) -> None:
@@ -207,11 +221,8 @@ def _add_joint(robot: ET.Element, joint: Joint) -> None:
     if not joint.moves:
         return
     ET.SubElement(element, "axis", xyz=_numbers(joint.axis))
-    lower, upper = joint.lower, joint.upper
-    limit = {"velocity": _number(joint.velocity), "effort": _number(joint.effort)}
-    if np.isfinite([lower, upper]).all():
-        limit |= {"lower": _number(lower), "upper": _number(upper)}
-    ET.SubElement(element, "limit", limit)
+    limits = ("lower", "upper", "velocity", "effort")
+    ET.SubElement(element, "limit", {key: _number(getattr(joint, key)) for key in limits})
     if joint.mimic:
         ET.SubElement(
             element,
