@@ -9,10 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from emulated_pair import leisurely, patient
 
 from xlvla_drivers.emulators.inspire import Emulator
 from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands import inspire_registers
 from xlvla_drivers.hands.inspire import Driver, Options
+
+pytestmark = pytest.mark.usefixtures("hastened")
+
+leisure = leisurely(inspire_registers, "LINK_TIMEOUT_S", "REPLY_S")
 
 SOON_S = 5.0
 TARGET = [800, 700, 600, 500, 400, 300]
@@ -27,7 +33,7 @@ def until(true: Callable[[], bool], otherwise: str) -> None:
 
 def raw_of(driver: Driver) -> np.ndarray:
     """Where our own driver reads the hand, in the hand's numbers and order."""
-    state = driver.read()
+    state = patient(driver.read)
     lower, upper = driver_limits()
     share = (state.position - upper) / (lower - upper)
     raw = np.empty(6)
@@ -69,7 +75,7 @@ def test_the_serial_client_and_our_driver_see_the_same_hand(tmp_path):
         client.disconnect()
 
         driver = Driver(port, "right", options)
-        driver.connect()
+        patient(driver.connect)
         np.testing.assert_allclose(raw_of(driver), moved, atol=20)
         driver.disconnect()
 
@@ -111,7 +117,7 @@ def test_the_network_client_and_our_driver_see_the_same_hand():
         client.close()
 
         driver = Driver(address, "right", options)
-        driver.connect()
+        patient(driver.connect)
         np.testing.assert_allclose(raw_of(driver), TARGET, atol=20)
         driver.disconnect()
     finally:
