@@ -203,7 +203,8 @@ def test_both_sides_of_a_codec_are_measured_and_hands_that_are_not_loaded_are_na
     monkeypatch.setitem(catalog.hands(), "wild", hand(tmp_path, SIGNED))
     weights = tmp_path / "more.safetensors"
     add(NewHandTrainer(base, "wild", steps=2, recipe=SMALL), weights)
-    done = on_the_command_line(tmp_path, "codec", "eval", "--weights", str(weights), "--poses", "8")
+    words = f"codec eval --weights {weights} --poses 8 --no-limits".split()
+    done = on_the_command_line(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     for side in SIDES:
         assert f"{side} hands, 8 poses" in done.stdout
