@@ -16,6 +16,7 @@ from xlvla_sim.hand_import import meshes
 from xlvla_sim.hand_import.tree import Link, Solid, Surface
 
 SAMPLES = 4000
+SAMPLES_OF_SHAPES = 1000
 POINTS_OF_A_FIT = 250
 GOOD_M = 0.0025
 """A fit is good enough where 95% of the surface lie nearer than this."""
@@ -60,7 +61,8 @@ def _shapes(points: np.ndarray, kept: Sequence[Solid], most: int) -> list[Solid]
     parts = [points]
     solids = [_shape(points)]
     chosen = solids
-    least = error = np.abs(distance([*kept, *solids], points))
+    error = np.abs(distance([*kept, *solids], points))
+    least = _apart([*kept, *solids], points)
     while len(parts) < most and np.percentile(error, 95) > GOOD_M:
         cut = _best_cut(points, parts, solids, kept)
         if cut is None:
@@ -69,9 +71,16 @@ def _shapes(points: np.ndarray, kept: Sequence[Solid], most: int) -> list[Solid]
         parts = [*parts[:index], *parts[index + 1 :], *halves]
         solids = [*solids[:index], *solids[index + 1 :], *map(_shape, halves)]
         error = np.abs(distance([*kept, *solids], points))
-        if error.mean() < GAIN ** (len(solids) - len(chosen)) * least.mean():
-            chosen, least = solids, error
+        apart = _apart([*kept, *solids], points)
+        if apart < GAIN ** (len(solids) - len(chosen)) * least:
+            chosen, least = solids, apart
     return chosen
+
+
+def _apart(solids: Sequence[Solid], points: np.ndarray) -> float:
+    """Mean distance [m] of a cloud to the shapes and of the shapes' surface to the cloud."""
+    there = float(np.abs(distance(solids, points)).mean())
+    return there + float(_uncovered(solids, points).mean())
 
 
 def _best_cut(
@@ -107,11 +116,11 @@ def _distance(solid: Solid, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(local, axis=1) - solid.half[0]
 
 
-def outside(surface: Surface) -> np.ndarray:
+def outside(surface: Surface, count: int = SAMPLES) -> np.ndarray:
     """Points [N, 3] of a surface that can be seen from somewhere: screws and motors inside a shell
     are none of its shape.
     """
-    points = meshes.samples(surface, SAMPLES)
+    points = meshes.samples(surface, count)
     extent = float(np.ptp(points, axis=0).max())
     cell = max(extent / 25, 1e-4)
     seen = np.zeros(len(points), dtype=bool)
@@ -194,8 +203,10 @@ def _shape(points: np.ndarray) -> Solid:
     """The capsule or box nearest to a cloud."""
     few = points[:: max(1, len(points) // POINTS_OF_A_FIT)]
     shapes = [_fitted_capsule(few)]
-    shapes += [_fitted_box(few, axes) for axes in (np.eye(3), _principal(few))]
-    return min(shapes, key=lambda solid: float(np.square(_distance(solid, points)).mean()))
+    for axes in (np.eye(3), _principal(few)):
+        shapes += [_box(points, axes), _fitted_box(few, axes)]
+    # Both ways: a part shows only some of a shape's faces, and the others may lie anywhere.
+    return min(shapes, key=lambda solid: _apart([solid], points))
 
 
 def _fitted_box(points: np.ndarray, axes: np.ndarray) -> Solid:
@@ -205,7 +216,7 @@ def _fitted_box(points: np.ndarray, axes: np.ndarray) -> Solid:
         pose = np.eye(4)
         pose[:3, :3] = start.pose[:3, :3] @ Rotation.from_rotvec(change[:3]).as_matrix()
         pose[:3, 3] = start.pose[:3, 3] + 0.01 * change[3:6]
-        half = np.maximum(start.half + 0.01 * change[6:9], THIN_M)
+        half = np.clip(start.half + 0.01 * change[6:9], THIN_M, start.half)
         return Solid("box", pose, half)
 
     return solid(_least(solid, points, 9))
@@ -242,14 +253,9 @@ def _least(solid, points: np.ndarray, count: int) -> np.ndarray:
 
 
 def _uncovered(solids: Sequence[Solid], points: np.ndarray) -> np.ndarray:
-    """Distance [N] m of the shapes' own outer surface to the meshes' points."""
-    tree = cKDTree(points)
-    found: list[np.ndarray] = []
-    for index, solid in enumerate(solids):
-        own = meshes.samples(meshes.solid_surface(solid), 600)
-        others = [*solids[:index], *solids[index + 1 :]]
-        if others:
-            own = own[distance(others, own) > -1e-4]
-        if len(own):
-            found.append(np.asarray(tree.query(own)[0]))
-    return np.concatenate(found)
+    """Distance [N] m of the shapes' outer surface to the meshes' points; faces at which shapes meet
+    are inside.
+    """
+    surface = _joined([meshes.solid_surface(solid) for solid in solids])
+    shown = outside(surface, SAMPLES_OF_SHAPES)
+    return np.asarray(cKDTree(points).query(shown)[0])
