@@ -97,7 +97,7 @@ $(VENV)/.docs: $(READY)
 	@touch $@
 
 # What a demo imports must load before the environment counts as ready, and rendering without a display needs EGL from the system.
-# pip removes files of MuJoCo 4 when it upgrades MuJoCo 3 in place: then it is installed anew.
+# A MuJoCo that was upgraded in place from 3 to 4 cannot be imported: then it is installed anew.
 IMPORTS := av, cv2, matplotlib, mujoco, pinocchio, rclpy, ruckig, sentencepiece, torch
 
 .PHONY: graphics

@@ -5,7 +5,6 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from functools import cache
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,17 @@ FOUND_BY_NAME = (
 USED_WHERE_INSTALLED = {"mediapipe", "pyrealsense2", "unitree_sdk2py", "pyspacemouse"}
 WITH_AN_EXTRA = {"onnxruntime", "onnx"}
 """An exported policy is an engine of its own."""
+
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "grpc": "grpcio",
+    "mcap_ros2": "mcap-ros2-support",
+    "pink": "pin-pink",
+    "serial": "pyserial",
+    "xarm": "xarm-python-sdk",
+}
+"""Distributions that are not called as the module that they bring."""
 
 ROSDEP = {"cv2": "python3-opencv", "yaml": "python3-yaml", "pinocchio": "pinocchio"}
 """rosdep's keys that are not `python3-` and the module's name."""
@@ -103,14 +113,13 @@ def by_rosdep() -> set[str]:
 
 
 def test_everything_that_nodes_import_is_in_a_list_of_the_ros_way():
-    distributions = packages_distributions()
     pip = by_pip()
     rosdep = by_rosdep()
     missing: list[str] = []
     for module in sorted(needed()):
-        names = {name.lower() for name in distributions.get(module, [])}
+        name = DISTRIBUTIONS.get(module, module.replace("_", "-"))
         key = ROSDEP.get(module, f"python3-{module}")
-        if not (module in rosdep or key in rosdep or names & pip.keys()):
+        if not (module in rosdep or key in rosdep or name in pip):
             missing.append(module)
     assert not missing
 

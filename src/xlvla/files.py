@@ -85,8 +85,10 @@ def reading_card(path: Path) -> Generator[None, None, None]:
     """
     try:
         yield
-    except XlvlaError:
-        raise
+    except XlvlaError as error:
+        if path.name in str(error):
+            raise
+        raise XlvlaError(f"{path}: {error}") from None
     except (
         LookupError,
         TypeError,

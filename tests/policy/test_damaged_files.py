@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import shutil
@@ -43,7 +44,7 @@ def with_odd_values(document: object, rng: random.Random) -> object:
             if rng.random() < 0.2:
                 del inner[key]
             else:
-                inner[key] = rng.choice(ODD)
+                inner[key] = copy.deepcopy(rng.choice(ODD))
             break
     return changed
 
