@@ -210,7 +210,7 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
     )
 
 
-def _frame_ns(frame: int, rate_hz: int) -> int:
+def _frame_ns(frame: int, rate_hz: float) -> int:
     """The stamp of a frame."""
     return BEGAN_NS + round(frame * SECOND / rate_hz)
 

@@ -41,7 +41,10 @@ def _metres(file: Path) -> float:
         return 1.0
     from collada import Collada  # pyright: ignore
 
-    return float(Collada(str(file)).assetInfo.unitmeter or 1.0)
+    asset = Collada(str(file)).assetInfo
+    if asset is None or not asset.unitmeter:
+        return 1.0
+    return float(asset.unitmeter)
 
 
 def box(pose: np.ndarray, half: np.ndarray) -> Surface:
