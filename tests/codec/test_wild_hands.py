@@ -280,7 +280,7 @@ FAULTS = {
         'b"/></geometry></collision></link>'
         '<joint name="x" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
     ),
-    "radius of a sphere is '', needed is a finite number": Wild(
+    "radius of a sphere of link 'extra' is '', needed is a finite number": Wild(
         more='<link name="extra"><collision><geometry><sphere/></geometry></collision></link>'
         '<joint name="x" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
     ),

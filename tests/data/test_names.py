@@ -35,10 +35,10 @@ CAMERA = "{xyz: [1, 0, 1], target: [0, 0, 0]}"
 @pytest.mark.parametrize("name", ["lab/left", "../elsewhere", "/tmp/elsewhere"])
 def test_a_rig_or_camera_whose_files_would_lie_elsewhere_is_refused(tmp_path, name):
     path = tmp_path / "rig.yaml"
-    for entry, what in (
-        (f"name: {name}", "the rig"),
-        (f"name: ours\ncameras: {{{name}: {CAMERA}}}", "a camera"),
+    for entry, line in (
+        (f"name: {name}", f"the rig is called '{name}"),
+        (f"name: ours\ncameras: {{{name}: {CAMERA}}}", f"cameras: '{name}' cannot be part"),
     ):
         path.write_text(f"like: bimanual\n{entry}\n")
-        with pytest.raises(RigError, match=f"{what} is called '{name}"):
+        with pytest.raises(RigError, match=line):
             rig_file.load(path)

@@ -6,14 +6,16 @@ import base64
 import io
 from collections.abc import Iterator
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from xlvla.hand import Hand
 from xlvla.types import SIDES
 from xlvla_data.report.style import CSS
-from xlvla_sim.hand_import.pictures import HandPictures
+
+if TYPE_CHECKING:
+    from xlvla_sim.hand_import.pictures import HandPictures
 
 OWN_CSS = """
 .views { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 10px; }
@@ -35,6 +37,8 @@ SCALE_M = 0.1
 
 def document(hand: Hand) -> str:
     """The page's text."""
+    from xlvla_sim.hand_import.pictures import HandPictures
+
     sides = [HandPictures(hand, side) for side in reversed(SIDES)]
     body = "\n".join([_head(hand, sides), _shapes(sides), _closing(sides), _pinches(sides)])
     body += _limits(hand, sides)
@@ -161,6 +165,8 @@ def _rows(hand: Hand, pictures: HandPictures) -> Iterator[str]:
 
 
 def _figure(picture: np.ndarray, caption: str) -> str:
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
