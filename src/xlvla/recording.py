@@ -24,5 +24,5 @@ class RecorderConfig:
     folder: str = "recordings"
     instruction: str = ""
     task: str = ""
-    least_free_gb: Annotated[float, Range(0.01, 10_000)] = 1.0
+    least_free_gb: Annotated[float, Range(0.0, 1_000_000)] = 1.0
     confirm_s: Annotated[float, Range(0.1, 60)] = 3.0

@@ -13,7 +13,7 @@ import pytest
 from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.guard import part_guard
-from xlvla.types import PARTS
+from xlvla.types import PARTS, SIDES
 from xlvla_cli.bench.rehearsal import Rehearsal
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
@@ -329,9 +329,12 @@ def test_emulated_devices_of_different_domains_do_not_meet_nor_those_of_differen
             registry.emulated_address(name, side) for name in names for side in ("left", "right")
         ]
     assert not set(addresses["3"]) & set(addresses["4"])
-    hands = [
-        registry.emulated_address(name, side)
-        for name in catalog.drivers("hand")
-        for side in ("left", "right")
-    ]
+    hands = []
+    for name in catalog.drivers("hand"):
+        module = registry.driver("hand", name)
+        for side in SIDES:
+            address = registry.emulated_address(name, side)
+            # Hands may share an address and have something of their own behind it.
+            claim = getattr(module, "claim", None)
+            hands.append(claim(address, side, module.Options()) if claim else address)
     assert len(set(hands)) == len(hands)

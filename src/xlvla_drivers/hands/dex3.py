@@ -47,6 +47,12 @@ class Options:
             raise XlvlaError(f"dex3: rate_hz is 20..500, got {self.rate_hz}")
 
 
+def claim(address: str, side: Side, options: Options) -> str:
+    """Both hands of a robot are on its network, each on topics of its own."""
+    interface, domain = split_address(address)
+    return f"{interface}@{domain}, {side} hand"
+
+
 class Driver:
     """One Dex3-1. Its motors are driven from the first `write` on and let go by `disconnect`, as
     the vendor's example does.

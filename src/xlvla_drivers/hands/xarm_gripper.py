@@ -58,6 +58,12 @@ class Options:
             raise XlvlaError(f"xarm_gripper: rate_hz is 20..200, got {self.rate_hz}")
 
 
+def claim(address: str, side: Side, options: Options) -> str:
+    """A gripper is reached through the controller of the arm that bears it."""
+    host, port = split_address(address)
+    return f"{host}:{port}, gripper"
+
+
 class Driver:
     """One gripper. After `disconnect` it goes on holding where it was told to be.
 
