@@ -10,6 +10,7 @@ that is self-penetration.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -45,7 +46,15 @@ class SelfContact(nn.Module):
         pairs = _pairs(hand, side, self.solids)
         self.pairs = nn.Buffer(torch.tensor(pairs).reshape(-1, 2))
         self.allowed = nn.Buffer(torch.zeros(len(pairs)))
-        self._calibrate(embodiment(hand, side))
+        # How far fitted shapes of neighbours overlap is the description's, whatever its device may
+        # be sent.
+        limits = hand.limits(side)
+        body = replace(
+            embodiment(hand, side),
+            lower=torch.tensor(limits.lower, dtype=torch.float32),
+            upper=torch.tensor(limits.upper, dtype=torch.float32),
+        )
+        self._calibrate(body)
 
     @property
     def names(self) -> list[tuple[str, str]]:
