@@ -10,7 +10,8 @@ import torch
 
 from xlvla import catalog
 from xlvla.kinematics import Kinematics
-from xlvla.shapes import Capsule, rigid_bodies, shapes
+from xlvla.shapes import Capsule, shapes
+from xlvla.solids import rigid_bodies
 from xlvla_policy.latent.losses import OPPOSING, pinches
 from xlvla_policy.latent.pads import FAR_M, MEETING_M, TOUCH_M, Pads, touching
 from xlvla_policy.latent.recipe import CONTACT

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from xlvla.hand import Hand
-from xlvla.shapes import rigid_bodies
+from xlvla.solids import rigid_bodies
 from xlvla.types import FINGERS, Side
 from xlvla.urdf import Description
 from xlvla_policy.latent.embodiment import Embodiment, embodiment

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from xlvla.hand import Hand
-from xlvla.shapes import rigid_bodies
+from xlvla.solids import rigid_bodies
 from xlvla.types import Side
 from xlvla.urdf import Description, Joint, rotation
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
