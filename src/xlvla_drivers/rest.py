@@ -7,10 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPAN_S = 0.05
-"""Measured acceleration is a mean over twice this time: servos and their reports are too coarse for
-less.
+from xlvla_drivers.motion.player import LONGEST_STEP_S
+
+ROUNDING_S = 1e-6
+"""Stamps of a period are not exact."""
+
+SPAN_S = 0.1
+"""Measured acceleration is a mean over twice this time.
+
+A pose that is reported or followed t too late looks like an acceleration of v t / SPAN_S^2 at a
+speed v: on a busy machine with t = 10 ms a joint at 3 rad/s seems to accelerate by 3 rad/s^2, over
+half this time by 12. One that leaps from v to rest in a moment still shows v / SPAN_S.
 """
+
+SPEED_SPAN_S = 0.05
+"""Measured speed is a mean over this time."""
 
 GRID_S = 0.01
 """Measured poses are looked at so often; a pause between reports longer than `PAUSE_S` is none that
@@ -20,6 +31,7 @@ was seen.
 PAUSE_S = 0.06
 
 REACH = round(SPAN_S / GRID_S)
+SPEED_REACH = round(SPEED_SPAN_S / GRID_S)
 
 RESTS_RAD_S = 0.01
 """The last step of a stop has a mean speed below this."""
@@ -81,10 +93,16 @@ class PoseSeries:
         )
 
     def share(self, order: int, limit: np.ndarray) -> float:
-        """The largest derivative of this order as a share of its limit [J]."""
+        """The largest derivative of this order as a share of its limit [J], over commands without a
+        pause longer than `LONGEST_STEP_S`: of what motion's process did not live through it plays
+        no more than that, and drivers brake meanwhile.
+        """
         if len(self) <= order:
             return 0.0
-        return float((np.abs(self.differences(order)[1]) / limit).max())
+        paused = np.diff(self.times_s) > LONGEST_STEP_S + ROUNDING_S
+        steady = ~np.lib.stride_tricks.sliding_window_view(paused, order).any(axis=1)
+        shares = np.abs(self.differences(order)[1][steady]) / limit
+        return float(shares.max(initial=0.0))
 
     def commands_to_rest(self, since_s: float) -> tuple[int, float] | None:
         """How many commands move anything after `since_s`, and until when after it [s]; None where
@@ -104,6 +122,8 @@ def measured_share(measured: PoseSeries, limit: np.ndarray) -> float:
     """
     worst = 0.0
     for poses in _grids(measured):
+        if len(poses) <= 2 * REACH:
+            continue
         bend = (poses[2 * REACH :] - 2 * poses[REACH:-REACH] + poses[: -2 * REACH]) / SPAN_S**2
         worst = max(worst, float((np.abs(bend) / limit).max(initial=0.0)))
     return worst
@@ -113,7 +133,8 @@ def fastest(measured: PoseSeries, since_s: float) -> float:
     """The largest speed of a device after `since_s` [rad/s], where it was seen without a pause."""
     worst = 0.0
     for poses in _grids(measured.between(since_s)):
-        worst = max(worst, float(np.abs(poses[REACH:] - poses[:-REACH]).max(initial=0.0)) / SPAN_S)
+        way = np.abs(poses[SPEED_REACH:] - poses[:-SPEED_REACH])
+        worst = max(worst, float(way.max(initial=0.0)) / SPEED_SPAN_S)
     return worst
 
 
@@ -121,7 +142,7 @@ def _grids(measured: PoseSeries) -> Iterator[np.ndarray]:
     """Poses [T, J] every `GRID_S`, without the pauses."""
     for part in _seen(measured):
         grid = np.arange(part.times_s[0], part.times_s[-1], GRID_S)
-        if len(grid) > 2 * REACH:
+        if len(grid) > SPEED_REACH:
             yield np.stack(
                 [np.interp(grid, part.times_s, column) for column in part.poses.T], axis=1
             )

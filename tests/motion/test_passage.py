@@ -53,6 +53,14 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
     assert passed < 0.1 and line == ""
 
 
+def test_a_loop_that_loses_its_processor_after_it_has_read_the_clock_loses_no_time():
+    passage = Passage(HZ, simulated=False)
+    passage.tick(10.0, 0)
+    time.sleep(0.045)
+    passed_s = [passage.tick(10.01, 0)[0], passage.tick(10.04, 2)[0], passage.tick(10.05, 0)[0]]
+    assert passed_s == [pytest.approx(0.01), pytest.approx(0.03), pytest.approx(0.01)]
+
+
 def test_an_arm_that_lags_is_where_it_was_commanded_and_one_that_is_held_is_not():
     tracking = Tracking(["elbow", "wrist"])
     line = ""

@@ -53,6 +53,16 @@ def test_a_stamp_too_early_for_its_step_is_seen():
     assert PoseSeries(times, stop.poses).share(2, LIMIT) > 10
 
 
+def test_what_a_loop_did_not_live_through_is_no_acceleration_of_its_commands():
+    steady = braked(speed=4.0)
+    times = steady.times_s.copy()
+    times[30:] += 0.2
+    assert PoseSeries(times, steady.poses).share(2, LIMIT) <= 1.001
+    times = steady.times_s.copy()
+    times[30:] += 0.03
+    assert PoseSeries(times, steady.poses).share(2, LIMIT) > 5
+
+
 def test_a_stream_that_ends_in_motion_does_not_rest():
     stop = braked(until=0.35)
     assert stop.last_speed() > 1
@@ -64,7 +74,7 @@ def test_a_device_is_seen_to_accelerate_as_it_does_and_a_pause_between_reports_i
     times = np.arange(0, 1, 0.01)
     gentle, hard = (
         PoseSeries(times, np.stack([np.interp(times, s.times_s, s.poses[:, 0]), 0 * times], axis=1))
-        for s in (braked(), braked(200.0))
+        for s in (braked(), braked(200.0, speed=4.0))
     )
     assert 0.7 < rest.measured_share(gentle, LIMIT) <= 1.01
     assert rest.measured_share(hard, LIMIT) > 1.5

@@ -37,6 +37,11 @@ STOPS_KEPT = 100
 LONGEST_STOP_S = 1.0
 """A stop from full speed takes less, of any joint."""
 
+LAST_WORD_S = 0.1
+"""A node that ends commands the pose at rest for so long: with it ends what a driver that is kept
+waiting has not read yet.
+"""
+
 FULL_PACE = 0.99
 """Cycles at a lower pace count as speed-scaled."""
 
@@ -190,13 +195,14 @@ class MotionLoop:
         commands have.
         """
         rate_hz = self._rig.motion.rate_hz
+        enough_cycles = rate_hz * LAST_WORD_S
         self._motion.hold()
         # A simulation's clock may stand still, so the real time is limited.
         given_up = threading.Event()
         patience = threading.Timer(LONGEST_STOP_S, given_up.set)
         patience.start()
         for now_ns, _ in self._clock.ticks(rate_hz, given_up):
-            if self._reset is None or self._rest_is_published:
+            if self._reset is None or self._resting_cycles > enough_cycles:
                 break
             missed = round((now_ns - last_ns) * rate_hz / SECOND) - 1
             passed_s, _ = passage.tick(now_ns / SECOND, missed)

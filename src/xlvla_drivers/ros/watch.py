@@ -120,6 +120,16 @@ class Watch:
             return commands[-1].position
         return self.newest[key]
 
+    def speed(self, key: Key) -> np.ndarray:
+        """How fast the last two commands to a part move it [J] rad/s; zero where there are not two
+        since the last `cut`. It costs the same however much was recorded.
+        """
+        last = self._command_log[key][-2:]
+        if len(last) < 2 or last[1].stamp_s <= last[0].stamp_s:
+            return np.zeros(self._joints[key])
+        way = last[1].position - last[0].position
+        return np.abs(way) / (last[1].stamp_s - last[0].stamp_s)
+
     def commands(self, key: Key, reset_id: int | None = None) -> PoseSeries:
         """What motion commanded a part, after one reset of the simulation or after any.
 

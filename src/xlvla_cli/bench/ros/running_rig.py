@@ -25,7 +25,7 @@ from xlvla_cli.bench.ros.swinging_arm import side_joints
 from xlvla_cli.ros.session import Session
 from xlvla_drivers.ros.watch import Watch
 
-LOOK_S = 0.004
+LOOK_S = 0.01
 PATIENCE_S = 25.0
 
 MOTION = "motion"

@@ -43,7 +43,7 @@ class Stop:
 
 @dataclass
 class Row:
-    """Moving became of a stop, the largest of all parts; shares are of limits.
+    """What became of a stop, the largest of all parts; shares are of limits.
 
     Args:
         stop, what, who: its name, what moved, and whether a rogue node commanded, too.

@@ -175,6 +175,6 @@ TRIED: tuple[tuple[Stop, Moving, bool], ...] = (
 
 
 def tried(rig: Rig) -> Iterator[tuple[Stop, Moving, bool]]:
-    """Moving is tried on a rig, simulated or of emulated devices."""
+    """What is tried on a rig, simulated or of emulated devices."""
     missing = ON_DEVICES if rig.sim else SIMULATED
     return (entry for entry in TRIED if entry[0] not in missing)
