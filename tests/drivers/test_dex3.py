@@ -24,6 +24,7 @@ from emulated_pair import Pair, closing, leisurely, patient
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
+from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.dex3 import Emulator
 from xlvla_drivers.hands import dex3_frames as wire
@@ -121,8 +122,8 @@ def test_messages_come_back_and_damaged_ones_are_none():
 
 
 def test_options_out_of_range_are_one_line():
-    with pytest.raises(XlvlaError, match=r"dex3: rate_hz is 20\.\.500, got 5"):
-        Options(rate_hz=5)
+    with pytest.raises(XlvlaError, match=r"hand\.rate_hz: must be from 20 to 500, is 5"):
+        registry.options("hand", "dex3", {"rate_hz": 5.0}, "hand")
     with pytest.raises(XlvlaError, match="lo@1"):
         Driver("/dev/ttyUSB0", "left", Options())
 

@@ -12,6 +12,7 @@ import pytest
 from emulated_pair import Pair, closing, leisurely, patient
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import registry
 from xlvla_drivers.arms import xarm7_frames as arm_wire
 from xlvla_drivers.arms.xarm7 import Options as ArmOptions
 from xlvla_drivers.device import LinkLost
@@ -117,8 +118,8 @@ def test_damaged_frames_are_no_answers():
 
 
 def test_options_out_of_range_are_one_line():
-    with pytest.raises(XlvlaError, match=r"xarm_gripper: speed_rpm is 1\.\.5000, got 9000"):
-        Options(speed_rpm=9000)
+    with pytest.raises(XlvlaError, match=r"hand\.speed_rpm: must be from 1 to 5000, is 9000"):
+        registry.options("hand", "xarm_gripper", {"speed_rpm": 9000}, "hand")
 
 
 # the emulator and the vendor's SDK alone

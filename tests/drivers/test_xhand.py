@@ -11,6 +11,7 @@ import pytest
 from emulated_pair import Pair, closing, leisurely, patient
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import registry
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.xhand import Emulator
 from xlvla_drivers.hands import xhand
@@ -220,5 +221,5 @@ def test_a_missing_sdk_is_one_clear_line(tmp_path):
 
 @pytest.mark.parametrize("options", [{"hand_id": 300}, {"tor_max": -1}, {"kp": 40000}])
 def test_impossible_options_are_refused(options):
-    with pytest.raises(XlvlaError, match=f"{next(iter(options)).split('_')[0]}"):
-        Options(**options)
+    with pytest.raises(XlvlaError, match=rf"hand\.{next(iter(options))}: must be from"):
+        registry.options("hand", "xhand", options, "hand")

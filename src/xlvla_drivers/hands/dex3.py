@@ -10,12 +10,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.dex3 import HAND
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers.arms.g1 import split_address
 from xlvla_drivers.device import DeviceState, Fault
@@ -34,17 +35,11 @@ class Options:
         hot_c: temperature from which a motor is reported [deg C].
     """
 
-    kp: float = 1.5
-    kd: float = 0.1
-    rate_hz: float = 100.0
-    pressure_n: float = 1.0
-    hot_c: float = 80.0
-
-    def __post_init__(self):
-        if not (self.kp > 0 and self.kd >= 0):
-            raise XlvlaError(f"dex3: kp is above 0 and kd not below, got {self.kp} and {self.kd}")
-        if not 20.0 <= self.rate_hz <= 500.0:
-            raise XlvlaError(f"dex3: rate_hz is 20..500, got {self.rate_hz}")
+    kp: Annotated[float, Range(0.01, 20)] = 1.5
+    kd: Annotated[float, Range(0, 5)] = 0.1
+    rate_hz: Annotated[float, Range(20, 500)] = 100.0
+    pressure_n: Annotated[float, Range(0, 100)] = 1.0
+    hot_c: Annotated[float, Range(40, 120)] = 80.0
 
 
 def claim(address: str, side: Side, options: Options) -> str:

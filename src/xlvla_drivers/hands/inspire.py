@@ -76,14 +76,9 @@ class Options:
     octets_high_first: bool = True
 
     def __post_init__(self):
-        if not 0 < self.hand_id < 255:
-            raise XlvlaError(f"inspire: hand_id is 1..254, got {self.hand_id}")
         strongest = FORCE_LIMIT[self.model]
-        if not (0 <= self.speed <= 1000 and 0 <= self.force <= strongest):
-            raise XlvlaError(
-                f"inspire: speed is 0..1000 and force 0..{strongest} ({self.model}), "
-                f"got {self.speed} and {self.force}"
-            )
+        if self.force > strongest:
+            raise XlvlaError(f"inspire: force is 0..{strongest} ({self.model}), got {self.force}")
         if self.transport == "tcp" and self.model == "dfx":
             raise XlvlaError("inspire: an RH56DFX has no network; transport: tcp needs model: ftp")
         for opened, closed in self.ranges.values():

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.paxini import HAND
+from xlvla.ranges import Range
 from xlvla.text import plain
 from xlvla.types import Side
 from xlvla_drivers.device import DeviceState, Fault
@@ -69,7 +70,7 @@ class Options:
         detail: read all 1140 points too.
         force_n: newton per unit of the SDK's forces, UNCONFIRMED; steps of 0.1 N are common with
             this vendor.
-        max_speed: of the motors [rpm], up to 24000; 0: as the hand has it.
+        max_speed: of the motors [rpm]; 0: as the hand has it.
         camera: the palm camera's device, only for the SDK's own use.
         home: find the motors' zero on connecting (initMotorPosition), needed once after the hand is
             switched on. The hand MOVES.
@@ -77,13 +78,13 @@ class Options:
 
     python: str = "python3.10"
     unit: Literal["radian", "degree"] = "radian"
-    dip_ratio: float = 1.0
+    dip_ratio: Annotated[float, Range(0, 2)] = 1.0
     passive: Literal["coupled", "reported"] = "coupled"
-    rate_hz: float = 83.0
-    tactile_hz: float = 20.0
+    rate_hz: Annotated[float, Range(30, 500)] = 83.0
+    tactile_hz: Annotated[float, Range(0, 500)] = 20.0
     detail: bool = False
-    force_n: float = 0.1
-    max_speed: int = 0
+    force_n: Annotated[float, Range(0, 10)] = 0.1
+    max_speed: Annotated[int, Range(0, 24000)] = 0
     camera: str = "none"
     home: bool = False
 
@@ -93,12 +94,6 @@ class Options:
                 f"paxini: python is a command such as python3.10, not '{plain(self.python, 60)}': "
                 f"set {PYTHON_VARIABLE} to use a Python at a path"
             )
-        if not 30.0 <= self.rate_hz <= 500.0:
-            raise XlvlaError(f"paxini: rate_hz is 30..500, got {self.rate_hz}")
-        if not 0 <= self.max_speed <= 24000:
-            raise XlvlaError(f"paxini: max_speed is 0..24000 rpm, got {self.max_speed}")
-        if self.dip_ratio < 0 or self.tactile_hz < 0:
-            raise XlvlaError("paxini: dip_ratio and tactile_hz cannot be negative")
 
 
 class Driver:

@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.xarm_gripper import HAND
+from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as arm_wire
@@ -41,21 +43,13 @@ class Options:
     """What a rig may say of an xArm Gripper.
 
     Args:
-        speed_rpm: of its motor, 1..5000; how fast the fingers then are is not published.
+        speed_rpm: of its motor; how fast the fingers then are is not published.
         rate_hz: how often it is asked and told at most; the line to the end of the arm is shared
             with what else is there. What it can do is UNCONFIRMED.
     """
 
-    speed_rpm: int = wire.FASTEST_RPM
-    rate_hz: float = 50.0
-
-    def __post_init__(self):
-        if not 1 <= self.speed_rpm <= wire.FASTEST_RPM:
-            raise XlvlaError(
-                f"xarm_gripper: speed_rpm is 1..{wire.FASTEST_RPM}, got {self.speed_rpm}"
-            )
-        if not 20.0 <= self.rate_hz <= 200.0:
-            raise XlvlaError(f"xarm_gripper: rate_hz is 20..200, got {self.rate_hz}")
+    speed_rpm: Annotated[int, Range(1, wire.FASTEST_RPM)] = wire.FASTEST_RPM
+    rate_hz: Annotated[float, Range(20, 200)] = 50.0
 
 
 def claim(address: str, side: Side, options: Options) -> str:

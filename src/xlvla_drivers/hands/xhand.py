@@ -52,28 +52,17 @@ class Options:
     """
 
     interface: Literal["rs485", "sdk_rs485", "sdk_ethercat"] = "rs485"
-    hand_id: int = wire.HAND
+    hand_id: Annotated[int, Range(0, 255)] = wire.HAND
     mode: Literal["position", "powerful"] = "position"
-    kp: int = 100
-    ki: int = 0
-    kd: int = 0
-    tor_max: int = 300
+    kp: Annotated[int, Range(0, 32767)] = 100
+    ki: Annotated[int, Range(0, 32767)] = 0
+    kd: Annotated[int, Range(0, 32767)] = 0
+    tor_max: Annotated[int, Range(0, 1000)] = 300
     force_n: Annotated[float, Range(0, 10)] = 0.1
     taxels: bool = True
     torque_nm_a: Annotated[float, Range(0, 100)] = 0.0
     release: bool = True
     sdk_module: str = "xhand_controller.xhand_control"
-
-    def __post_init__(self):
-        if not 0 <= self.hand_id <= 255:
-            raise XlvlaError(f"xhand: hand_id is 0..255, got {self.hand_id}")
-        if not 0 <= self.tor_max <= 1000:
-            raise XlvlaError(f"xhand: tor_max is 0..1000 mA, got {self.tor_max}")
-        gains = (self.kp, self.ki, self.kd)
-        if min(gains) < 0 or max(gains) > 32767:
-            raise XlvlaError(
-                f"xhand: kp, ki and kd are 0..32767, got {self.kp}, {self.ki}, {self.kd}"
-            )
 
 
 class Exchanges(Protocol):
