@@ -364,7 +364,7 @@ print("moves", flush=True)
 began_s = time.monotonic()
 while True:
     target = start.copy()
-    target[3] += min(2.0 * (time.monotonic() - began_s), 1.2)
+    target[3] += min(2.0 * (time.monotonic() - began_s), 1.5)
     driver.write(dict(zip(driver.joints, target.tolist())))
     driver.read()
     time.sleep(0.005)
