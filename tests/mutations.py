@@ -9,9 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from xlvla.errors import RigError, XlvlaError
 
+FEW = 50
 COUNT = 300
+
+SEEDS = pytest.mark.parametrize(
+    "seeds",
+    [
+        pytest.param(range(FEW), id="a few"),
+        pytest.param(range(FEW, COUNT), id="the rest", marks=pytest.mark.long),
+    ],
+)
+"""Of a test that reads a file for each seed."""
+
 WORDS = (
     b"",
     b"0",

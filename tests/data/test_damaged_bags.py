@@ -17,6 +17,7 @@ import yaml
 from foreign_bags import plainly, rewrite, write
 from made_episodes import run
 
+from mutations import SEEDS
 from xlvla.errors import XlvlaError
 from xlvla_cli.bench import bagged
 from xlvla_data import store
@@ -34,8 +35,6 @@ KINDS = {
     "channels inside chunks": {"chunk_size": 16_000},
     "no chunks": {"use_chunking": False},
 }
-MUTATIONS = 100
-"""Of every kind of file."""
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +82,10 @@ def accepted(do):
         return None
 
 
+@SEEDS
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_made_up(
-    episode, tmp_path, kind
+    episode, tmp_path, kind, seeds
 ):
     folder = tmp_path / "monday" / NAME
     if KINDS[kind] is None:
@@ -93,11 +93,11 @@ def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_mad
     else:
         rewrite(episode, folder, described=True, **KINDS[kind])
     path = folder / FILE
-    rng = random.Random(len(kind))
+    rng = random.Random(f"{kind} {seeds}")
     sound = path.read_bytes()
     rest = {name: (folder / name).read_bytes() for name in (CARD, METADATA)}
     true = plainly(path)
-    for number in range(MUTATIONS):
+    for number in seeds[::3]:
         for each in folder.iterdir():
             each.unlink()
         for name, content in rest.items():

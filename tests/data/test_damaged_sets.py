@@ -12,6 +12,7 @@ import pytest
 import sets_of_others as others
 from made_episodes import run
 
+from mutations import SEEDS
 from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_data.lerobot import layout
@@ -19,7 +20,6 @@ from xlvla_data.lerobot import layout
 STRANGE = (None, True, -1, 0, 1e308, 10**30, "", "x", "../x", [], {}, [[1]], float("nan"), "\x00")
 """What stands where something else is wanted."""
 
-TIMES = 120
 LONGEST = 1000
 
 
@@ -106,6 +106,7 @@ def files_of(root, pattern):
     return path
 
 
+@SEEDS
 @pytest.mark.parametrize(
     ("kind", "pattern"),
     [
@@ -119,35 +120,38 @@ def files_of(root, pattern):
     ],
     ids=["frames", "episodes", "tasks", "info", "stats", "video", "pictures in the table"],
 )
-def test_a_file_with_damaged_bytes_is_read_or_told_in_one_line(sound, tmp_path, kind, pattern):
-    rng = random.Random(pattern)
+def test_a_file_with_damaged_bytes_is_read_or_told_in_one_line(
+    sound, tmp_path, kind, pattern, seeds
+):
+    rng = random.Random(f"{pattern} {seeds}")
     root = tmp_path / "theirs"
     shutil.copytree(sound[kind], root)
     path = files_of(root, pattern)
     data = path.read_bytes()
     kinds = set()
     pictures = "mp4" in pattern or kind == "embedded"
-    for number in range(TIMES):
+    for number in seeds[::2]:
         path.write_bytes(flipped(data, rng))
         read(root)
         # The commands cost more than reading
-        if number % 8 == 0:
+        if number % 16 == 0:
             kinds |= told(root, pictures=pictures)
     path.write_bytes(b"")
     kinds |= told(root, pictures=pictures)
     assert kinds & {"line", "found"}
 
 
+@SEEDS
 @pytest.mark.parametrize("name", [layout.INFO, layout.STATS])
 def test_a_document_with_something_else_at_any_place_is_read_or_told_in_one_line(
-    sound, tmp_path, name
+    sound, tmp_path, name, seeds
 ):
-    rng = random.Random(1)
+    rng = random.Random(str(seeds))
     root = tmp_path / "theirs"
     shutil.copytree(sound["video"], root)
     document = json.loads((root / name).read_text())
     every = list(places(document))
-    for number in range(2 * TIMES):
+    for number in seeds:
         changed = replaced(document, rng.choice(every), rng.choice(STRANGE))
         (root / name).write_text(json.dumps(changed))
         read(root)

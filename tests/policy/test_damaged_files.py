@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from mutations import COUNT, mutated, survived
+from mutations import SEEDS, mutated, survived
 from xlvla import codec as codecs
 from xlvla import human_codec
 from xlvla.codec import Codec
@@ -60,23 +60,28 @@ def read_or_line(read, path) -> bool:
     return True
 
 
-def test_damaged_policy_weights_are_one_line(weights, codec, tmp_path):
+@SEEDS
+def test_damaged_policy_weights_are_one_line(weights, codec, tmp_path, seeds):
     path = tmp_path / "policy.safetensors"
     shutil.copyfile(weights, path)
-    counts = survived(path, lambda: checkpoint.load(path, codec=codec.hash), range(100))
+    counts = survived(path, lambda: checkpoint.load(path, codec=codec.hash), seeds[::3])
     assert counts[True] == 0
 
 
-def test_a_damaged_header_of_policy_weights_is_one_line(weights, codec, tmp_path):
+@SEEDS
+def test_a_damaged_header_of_policy_weights_is_one_line(weights, codec, tmp_path, seeds):
     path = tmp_path / "policy.safetensors"
     content = weights.read_bytes()
     length = 8 + int.from_bytes(content[:8], "little")
-    for seed in range(COUNT):
+    for seed in seeds:
         path.write_bytes(mutated(content[:length], seed) + content[length:])
         read_or_line(lambda: checkpoint.load(path, codec=codec.hash), path)
 
 
-def test_a_card_of_another_shape_is_one_line_though_its_checksum_is_right(weights, codec, tmp_path):
+@SEEDS
+def test_a_card_of_another_shape_is_one_line_though_its_checksum_is_right(
+    weights, codec, tmp_path, seeds
+):
     path = tmp_path / "policy.safetensors"
     with safe_open(weights, "pt") as file:
         metadata = file.metadata()
@@ -88,16 +93,17 @@ def test_a_card_of_another_shape_is_one_line_though_its_checksum_is_right(weight
     ]
     card = json.loads(metadata["card"])
     refused = 0
-    for seed in range(COUNT):
+    for seed in seeds:
         odd = with_odd_values(card, random.Random(seed))
         about = {"format": metadata["format"], "card": json.dumps(odd)}
         stream.write(path, entries, about, checksummed=True)
         refused += not read_or_line(lambda: checkpoint.load(path, codec=codec.hash), path)
-    assert refused > COUNT / 2
+    assert refused > len(seeds) / 2
 
 
+@SEEDS
 @pytest.mark.parametrize("kind", ["codec", "human"])
-def test_damaged_codecs_are_one_line(kind, codec, tmp_path):
+def test_damaged_codecs_are_one_line(kind, codec, tmp_path, seeds):
     shipped = codecs.SHIPPED if kind == "codec" else human_codec.SHIPPED
     path = tmp_path / f"{kind}.safetensors"
     content = shipped.read_bytes()
@@ -106,12 +112,12 @@ def test_damaged_codecs_are_one_line(kind, codec, tmp_path):
     def read() -> object:
         return Codec.load(path) if kind == "codec" else HumanCodec.load(codec, path)
 
-    for seed in range(COUNT):
+    for seed in seeds:
         path.write_bytes(mutated(content[:length], seed) + content[length:])
         read_or_line(read, path)
     header = json.loads(content[8:length])
     card = json.loads(header["__metadata__"]["card"])
-    for seed in range(COUNT):
+    for seed in seeds:
         odd = with_odd_values(card, random.Random(seed))
         header["__metadata__"]["card"] = json.dumps(odd)
         text = json.dumps(header).encode()
@@ -120,7 +126,8 @@ def test_damaged_codecs_are_one_line(kind, codec, tmp_path):
         read_or_line(read, path)
 
 
-def test_a_damaged_training_state_is_one_line(batches, rows, tmp_path):
+@SEEDS
+def test_a_damaged_training_state_is_one_line(batches, rows, tmp_path, seeds):
     torch.manual_seed(0)
     recipe = Recipe(steps=6, minutes=None, batch=4, warm_up=2)
     one = Trainer(Vla(preset("tiny")), batches, rows, recipe)
@@ -128,19 +135,21 @@ def test_a_damaged_training_state_is_one_line(batches, rows, tmp_path):
     state.save(one, path)
     content = path.read_bytes()
     length = 8 + int.from_bytes(content[:8], "little")
-    for seed in range(COUNT):
+    for seed in seeds:
         path.write_bytes(mutated(content[:length], seed) + content[length:])
         read_or_line(lambda: state.recipe_of(path), path)
         read_or_line(lambda: state.resume(one, path), path)
 
 
-def test_a_damaged_index_of_shards_is_one_line(tmp_path):
+@SEEDS
+def test_a_damaged_index_of_shards_is_one_line(tmp_path, seeds):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}))
-    survived(index, lambda: pretrained.PublishedWeights(tmp_path), range(COUNT))
+    survived(index, lambda: pretrained.PublishedWeights(tmp_path), seeds)
 
 
-def test_a_damaged_tokenizer_is_one_line(tmp_path):
+@SEEDS
+def test_a_damaged_tokenizer_is_one_line(tmp_path, seeds):
     path = tmp_path / "words.model"
     shutil.copyfile(tokenizer.SHIPPED, path)
 
@@ -149,7 +158,7 @@ def test_a_damaged_tokenizer_is_one_line(tmp_path):
         tokenizer.load(64, path).encode("Push the two cans together.")
 
     try:
-        survived(path, read)
+        survived(path, read, seeds)
     finally:
         tokenizer.load.cache_clear()
 
@@ -164,25 +173,27 @@ def exported(weights, codec, tmp_path_factory):
     return folder
 
 
+@SEEDS
 @pytest.mark.parametrize("name", ["policy.json", "observe.onnx", "step.onnx"])
-def test_a_damaged_file_of_an_exported_folder_is_one_line(name, exported, codec):
+def test_a_damaged_file_of_an_exported_folder_is_one_line(name, exported, codec, seeds):
     from xlvla_policy.vla import engine_onnx
 
     def read() -> None:
         engine_onnx.load(exported, device="cpu", half=False, threads=1, codec=codec.hash)
 
-    counts = survived(exported / name, read)
-    assert counts[False] > COUNT * 0.9
+    counts = survived(exported / name, read, seeds)
+    assert counts[False] > len(seeds) * 0.9
     read()
 
 
-def test_an_exported_card_of_another_shape_is_one_line(exported, codec):
+@SEEDS
+def test_an_exported_card_of_another_shape_is_one_line(exported, codec, seeds):
     from xlvla_policy.vla import engine_onnx
 
     path = exported / engine_onnx.CARD
     text = path.read_text()
     try:
-        for seed in range(COUNT):
+        for seed in seeds:
             odd = with_odd_values(json.loads(text), random.Random(seed))
             path.write_text(json.dumps(odd))
             read_or_line(
