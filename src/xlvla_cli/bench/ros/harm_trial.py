@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 
-from xlvla.ros import topics
 from xlvla.types import PARTS, Side
 from xlvla_cli.bench.adversary.checker import Breach, DistanceCheck, Nearest
 from xlvla_cli.bench.adversary.chunk_source import ChunkOffer, UnsafeChunks
@@ -30,9 +29,6 @@ SETTLES_S = 0.7
 
 MEASURED_S = 0.02
 """Measured poses are checked at this interval."""
-
-HOME_S = 6.0
-"""How long going home may take."""
 
 FRAMES = (0, 1, 4, 10, 16)
 """Of the fixed scenarios, those whose `frames` is one of these."""
@@ -201,18 +197,8 @@ class HarmTrial:
         if self.rig.sim:
             self.running.operator.reset()
         else:
-            self._go_home()
+            self.running.go_home()
             self.running.engage()
         self.running.pass_s(0.3)
         self.watch.cut()
         self.running.pass_s(0.1)
-
-    def _go_home(self) -> None:
-        """As far as it gets in `HOME_S`: the path home is straight, and what is near on it slows
-        it.
-        """
-        self.running.operator.call(topics.HOME)
-        self.running.pause(0.2)
-        give_up_s = self.running.now_s() + HOME_S
-        while self.watch.state == "going home" and self.running.now_s() < give_up_s:
-            self.running.pause(0.05)

@@ -28,6 +28,9 @@ from xlvla_drivers.ros.watch import Watch
 LOOK_S = 0.01
 PATIENCE_S = 25.0
 
+HOME_S = 6.0
+"""How long going home may take."""
+
 MOTION = "motion"
 """The node that is started apart."""
 
@@ -134,6 +137,16 @@ class RunningRig:
             return bool(self.operator.call(topics.ENGAGE, data=True))
         except XlvlaError:
             return False
+
+    def go_home(self) -> None:
+        """As far as it gets in `HOME_S`: the path home is straight, and what is near on it slows
+        it.
+        """
+        self.operator.call(topics.HOME)
+        self.pause(0.2)
+        give_up_s = self.now_s() + HOME_S
+        while self.watch.state == "going home" and self.now_s() < give_up_s:
+            self.pause(0.05)
 
     def here(self, side: Side) -> np.ndarray:
         """Where a side is [N] rad by its newest reports."""

@@ -29,6 +29,9 @@ nothing.
 OUT_RAD = 0.8
 """An arm that has turned further than this from home turns back."""
 
+FAR_RAD = 2.0
+"""An arm that is further from home goes there first."""
+
 HAND_SHARE = 0.25
 CLOSED = 0.9
 """How fast hands open, as a share of their speed limits, and how far they are closed before, as a
@@ -167,13 +170,39 @@ class StopTrial:
 
     def _moved(self, moving: Moving, frames: int) -> bool:
         """Engages, and sets the rig in motion; whether it moves as commanded."""
-        self.running.engage()
+        if not self._engages():
+            return False
+        if self._is_far():
+            self.running.go_home()
         if moving == "hands":
             self._close_hands()
         self.running.pass_s(0.1)
         self.watch.cut()
         self.running.lines.clear()
         return self._move(moving, frames)
+
+    def _engages(self) -> bool:
+        """Whether motion answers; where it does not, the next try begins with a new one.
+
+        A killed node may leave the middleware's shared memory so that its successor, on the same
+        ports, is not heard for a while.
+        """
+        try:
+            self.running.engage()
+        except NodeDied:
+            raise
+        except XlvlaError:
+            self.running.motion.kill(signal.SIGKILL)
+            return False
+        return True
+
+    def _is_far(self) -> bool:
+        """Whether an arm is so far from home that it might come near something, which slows it."""
+        for side in self.rig.sides:
+            away = self.running.here(side) - self._home[side]
+            if np.abs(away[: self._arm[side]]).max() > FAR_RAD:
+                return True
+        return False
 
     def _close_hands(self) -> None:
         for side in self.rig.sides:
