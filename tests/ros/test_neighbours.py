@@ -149,10 +149,18 @@ def test_a_namesake_in_the_network_that_reports_on_itself_is_refused(node, other
 def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
     rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]
-    with interruptible(), Supervisor(rig, specs, domain=DOMAIN) as first:
+    said = []
+    with (
+        interruptible(),
+        Supervisor(
+            rig, specs, domain=DOMAIN, listener=lambda name, line: said.append(line)
+        ) as first,
+    ):
         first.wait_ready()
         with Supervisor(rig, specs, domain=DOMAIN) as second, pytest.raises(NodeDied) as died:
             second.wait_ready()
+        time.sleep(2.0)  # motion looks for namesakes once a second
+        assert not [line for line in said if "running twice" in line], "it was disengaged"
         assert f"a node /motion already runs on ROS domain {DOMAIN}" in str(died.value)
         assert "another ROS_DOMAIN_ID" in str(died.value) and died.value.code == 1
         first.check()

@@ -13,7 +13,7 @@ from types import FrameType
 from rclpy.executors import SingleThreadedExecutor
 
 from xlvla.errors import XlvlaError, last_words
-from xlvla.ros import participant, supervision
+from xlvla.ros import neighbours, participant, supervision
 from xlvla.ros.node import RigNode
 
 _INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
@@ -31,9 +31,12 @@ def run(kind: Callable[[], RigNode]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    name = _name_given()
+    given = _name_given()
+    name = given or "node"
     failure = None
     try:
+        if given:
+            neighbours.refuse_held(given)
         node = _joined(kind)
         name = node.get_name()
         failure = _served(node, stop)
@@ -97,9 +100,9 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
     return node.failure
 
 
-def _name_given() -> str:
+def _name_given() -> str | None:
     """What the node is to be called by whoever starts it; of use before it exists."""
     for argument in sys.argv:
         if argument.startswith("__node:="):
             return argument.removeprefix("__node:=")
-    return "node"
+    return None

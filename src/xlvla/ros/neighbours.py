@@ -102,6 +102,17 @@ def refuse_namesake(
     return held
 
 
+def refuse_held(name: str) -> None:
+    """Raises XlvlaError where a node of this name runs on the domain of this machine.
+
+    To be called before there is a node: the rig that runs would disengage when it sees one, if only
+    for a moment.
+    """
+    held = _claim(int(os.environ.get("ROS_DOMAIN_ID") or 0), f"/{name}")
+    if held is not None:
+        held.close()
+
+
 def _claim(number: int, name: str) -> socket.socket | None:
     """What holds the name of a node on a domain of this machine; XlvlaError where another process
     has it.
