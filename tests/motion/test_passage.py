@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from xlvla_drivers.motion.passage import Passage
+from xlvla_drivers.motion.passage import AHEAD_S, Passage
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.tracking import LAG_RAD, LAG_S, Tracking
 
@@ -51,6 +51,13 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
     passage.tick(10.0, 0)
     passed, line = passage.tick(10.2, 19)
     assert passed < 0.1 and line == ""
+
+
+def test_many_small_corrections_of_the_systems_clock_move_nothing_further_than_real_time():
+    passage = Passage(HZ, simulated=False)
+    began_s = time.monotonic()
+    passed_s = [passage.tick(10.0 + 0.02 * number, 1)[0] for number in range(100)]
+    assert sum(passed_s) < 1 / HZ + AHEAD_S + time.monotonic() - began_s + 1e-9
 
 
 def test_a_loop_that_loses_its_processor_after_it_has_read_the_clock_loses_no_time():
