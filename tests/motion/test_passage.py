@@ -86,3 +86,13 @@ def test_what_was_commanded_long_ago_is_no_excuse():
         tracking.strayed(k * 0.02, np.array([1.0 if k < 5 else 0.0]), np.zeros(1))
     assert tracking.strayed(40 * 0.02, np.zeros(1), np.ones(1))
     assert LAG_S < 35 * 0.02
+
+
+def test_what_was_commanded_before_the_clock_was_set_back_is_soon_no_excuse():
+    tracking = Tracking(["elbow"])
+    for k in range(20):
+        assert not tracking.strayed(3600 + k * 0.02, np.ones(1), np.ones(1))
+    times = 10 + 0.02 * np.arange(1, 40)
+    lines = [tracking.strayed(now_s, np.zeros(1), np.ones(1)) for now_s in times]
+    assert not lines[0], "it may be where it was commanded a moment ago"
+    assert "joint 'elbow'" in lines[-1]
