@@ -53,6 +53,12 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
     assert passed < 0.1 and line == ""
 
 
+def test_a_deadline_before_the_last_one_passes_no_negative_time():
+    passage = Passage(HZ, simulated=False)
+    passage.tick(10.0, 0)
+    assert passage.tick(9.8, -21)[0] >= 0
+
+
 def test_many_small_corrections_of_the_systems_clock_move_nothing_further_than_real_time():
     passage = Passage(HZ, simulated=False)
     began_s = time.monotonic()

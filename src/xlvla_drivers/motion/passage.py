@@ -42,13 +42,13 @@ class Passage:
 
         Args:
             now_s: time of the tick in the clock of the stamps.
-            missed: ticks that were missed before it.
+            missed: ticks that were missed before it; below 0 where the clock went back.
 
         Returns:
             how much time has passed [s], and a line about how the clock was set, '' where it was
             not.
         """
-        due_s = (1 + missed) * self._period_s
+        due_s = max(1 + missed, 0) * self._period_s
         elapsed_s = now_s - self._last_s
         steady_s = time.monotonic() - self._steady_s
         first = self._last_s < 0
