@@ -32,14 +32,14 @@ class Running:
         self._pump.start()
 
     def last_line(self) -> str:
-        """The last thing the ended process said, without its own name in front."""
+        """The last thing the ended process printed, without its own name in front."""
         self._pump.join(timeout=1.0)
         return self.last_lines[-1].removeprefix(f"{self.spec.name}: ") if self.last_lines else ""
 
     def stands_at(self) -> str:
-        """What a node that is not up does, and what it said last."""
+        """What a node that is not up does, and what it printed last."""
         last_output = (
-            f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}"
+            f", last output: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}"
             if self.last_lines
             else ", no output yet"
         )

@@ -107,7 +107,7 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 def number(figures: Mapping[str, str], key: str) -> float | None:
-    """A figure of a node's diagnostics; None where it is not told, or is no number."""
+    """A figure of a node's diagnostics; None where it is missing or no number."""
     try:
         value = float(figures[key])
     except (KeyError, ValueError):

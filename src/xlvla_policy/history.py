@@ -24,6 +24,11 @@ class History:
         """How many commands are kept."""
         return len(self._stamps)
 
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the newest command; 0 where there is none."""
+        return self._stamps[-1] if self._stamps else 0
+
     def add(self, stamp_ns: int, command: np.ndarray) -> None:
         """Adds a command that came into force; one that is older than the newest is discarded."""
         if self._stamps and stamp_ns <= self._stamps[-1]:

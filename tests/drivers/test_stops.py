@@ -20,6 +20,7 @@ from xlvla import graph, rig_file
 from xlvla.ros import command_session, topics
 from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
+from xlvla.ros.stop import StopPublisher
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla_cli.ros.session import Session
 
@@ -103,11 +104,13 @@ def test_an_operators_stop_reaches_the_drivers_by_itself(floor, writer):
     assert floor.until_level("ok").stopped is None
 
 
-def test_a_driver_that_starts_later_is_stopped_too(floor, writer):
+def test_a_driver_that_starts_when_the_one_who_stopped_has_ended_is_stopped_too(floor, writer):
     words = Reader(floor.node, topics.device("right", "arm"))
     heard = []
-    floor.stop.say(True)
+    passer_by = StopPublisher(floor.node, "a passer-by")
+    passer_by.say(True)
     floor.until_level("warning")
+    passer_by.close()
     with Supervisor(
         floor.session.rig, graph.chosen(floor.session.rig, ["right_arm"]), domain=own_domain()
     ) as later:

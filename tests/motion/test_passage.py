@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from xlvla_drivers.motion.passage import Passage
+from xlvla_drivers.motion.passage import AHEAD_S, Passage
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.tracking import LAG_RAD, LAG_S, Tracking
 
@@ -53,6 +53,19 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
     assert passed < 0.1 and line == ""
 
 
+def test_a_deadline_before_the_last_one_passes_no_negative_time():
+    passage = Passage(HZ, simulated=False)
+    passage.tick(10.0, 0)
+    assert passage.tick(9.8, -21)[0] >= 0
+
+
+def test_many_small_corrections_of_the_systems_clock_move_nothing_further_than_real_time():
+    passage = Passage(HZ, simulated=False)
+    began_s = time.monotonic()
+    passed_s = [passage.tick(10.0 + 0.02 * number, 1)[0] for number in range(100)]
+    assert sum(passed_s) < 1 / HZ + AHEAD_S + time.monotonic() - began_s + 1e-9
+
+
 def test_a_loop_that_loses_its_processor_after_it_has_read_the_clock_loses_no_time():
     passage = Passage(HZ, simulated=False)
     passage.tick(10.0, 0)
@@ -79,3 +92,13 @@ def test_what_was_commanded_long_ago_is_no_excuse():
         tracking.strayed(k * 0.02, np.array([1.0 if k < 5 else 0.0]), np.zeros(1))
     assert tracking.strayed(40 * 0.02, np.zeros(1), np.ones(1))
     assert LAG_S < 35 * 0.02
+
+
+def test_what_was_commanded_before_the_clock_was_set_back_is_soon_no_excuse():
+    tracking = Tracking(["elbow"])
+    for k in range(20):
+        assert not tracking.strayed(3600 + k * 0.02, np.ones(1), np.ones(1))
+    times = 10 + 0.02 * np.arange(1, 40)
+    lines = [tracking.strayed(now_s, np.zeros(1), np.ones(1)) for now_s in times]
+    assert not lines[0], "it may be where it was commanded a moment ago"
+    assert "joint 'elbow'" in lines[-1]

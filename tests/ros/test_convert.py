@@ -100,6 +100,12 @@ def test_a_chunk_that_is_empty_ragged_or_uneven_is_refused():
         convert.points(good)
 
 
+def test_a_chunk_of_positions_where_no_joint_is_is_refused():
+    message = convert.trajectory(["a", "b"], np.array([[0.0, 0.1], [0.0, -1e17]]), 0, 20.0)
+    with pytest.raises(XlvlaError, match="frame 1 of 'b' is -1e\\+17 rad: no joint is there"):
+        convert.points(message)
+
+
 def test_latents_name_their_dimensions():
     chunk = np.arange(2 * 64 * 32, dtype=np.float32).reshape(2, 64, 32)
     message = convert.latents({"left": chunk[0], "right": chunk[1]})

@@ -284,6 +284,14 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
             "time_from_start"
         )
     chunk = np.array([point.positions for point in message.points], dtype=float)
+    # Of a relative chunk a constant that large would leave no digits for its changes.
+    absurd = np.argwhere(np.abs(chunk) > MOST_RAD)
+    if absurd.size:
+        frame, joint = absurd[0]
+        name = message.joint_names[joint]
+        raise XlvlaError(
+            f"frame {frame} of '{name}' is {chunk[frame, joint]:.3g} rad: no joint is there"
+        )
     return chunk, SECOND * len(due) / due[-1]
 
 

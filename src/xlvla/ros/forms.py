@@ -2,7 +2,7 @@
 is read.
 
 A form raises XlvlaError for an invalid message. Its readers (`Reader`, `RigNode.listen`) count and
-log it and goes on with the next message.
+log it and go on with the next message.
 """
 
 from __future__ import annotations

@@ -34,10 +34,12 @@ class Measured:
         for part, reader in self._readers.items():
             self._look(part, reader, now_ns)
         oldest_ns = max(valid_since_ns, now_ns - self._stale_ns)
-        if any(
-            part not in self._newest or self._newest[part].stamp_ns < oldest_ns for part in PARTS
-        ):
-            return None
+        for part in PARTS:
+            if part not in self._newest:
+                return None
+            # One of the future is from before the clock was set back.
+            if not oldest_ns <= self._newest[part].stamp_ns <= now_ns + forms.FUTURE_NS:
+                return None
         return np.concatenate([self._newest[part].position for part in PARTS])
 
     def _look(self, part: Part, reader: Reader[Joints], now_ns: int) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,8 +15,12 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import topics
+from xlvla.ros import convert, topics
 from xlvla.ros.forms import STOP_STAMP, STOPPED, Form
+from xlvla.ros.reader import Raw, Reader
+
+KEPT_FOR_LATER_NS = convert.SECOND
+"""A message that comes this long after it was sent was kept for those who start later."""
 
 KEPT = 10
 """How many messages of a stop are kept for a reader that is busy."""
@@ -75,6 +79,40 @@ def _printable(name: str) -> str:
 
 FORM: Form[Stop] = Form(lambda message: decode(message.data), largest=2 * LONGEST)
 """What is said on `/motion/stop`."""
+
+
+class StopReader:
+    """What is said on `/motion/stop`, for those who stop and go on by it.
+
+    Whoever starts later gets the last word of every publisher, in the order in which they are
+    found: the end of an earlier stop may come after a newer stop, and does not end it.
+    """
+
+    def __init__(self, node: Node):
+        self._reader = Reader(node, topics.STOP.history(KEPT), FORM)
+        self._stopped_ns = 0
+
+    def every(self) -> Iterator[Stop]:
+        """What was not yet read."""
+        for raw in self._reader.every_raw():
+            try:
+                order = FORM.read_as(topics.STOP, raw.data)
+            except XlvlaError as error:
+                self._reader.refuse(error)
+                continue
+            if order.stopped:
+                self._stopped_ns = max(self._stopped_ns, raw.sent_ns)
+            if order.stopped or not self._is_overtaken(raw):
+                yield order
+
+    def _is_overtaken(self, raw: Raw) -> bool:
+        """Whether the end of a stop was said before the newest stop.
+
+        Only of what was kept for later: of what was just sent, by a clock that was set back, it
+        cannot be told and need not.
+        """
+        was_kept = raw.came_ns - raw.sent_ns > KEPT_FOR_LATER_NS
+        return was_kept and raw.sent_ns < self._stopped_ns
 
 
 class StopPublisher:

@@ -220,7 +220,7 @@ def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:
         unplugged.append(entry)
     columns: Columns[Unplugged] = (
         ("part", lambda entry: entry.part),
-        ("graph told after", lambda entry: milliseconds(entry.reported_s)),
+        ("graph reported after", lambda entry: milliseconds(entry.reported_s)),
         ("as", lambda entry: entry.line),
         ("well again after", lambda entry: milliseconds(entry.well_s)),
     )
@@ -244,7 +244,7 @@ def _verdicts(faults: list[GraphFault]) -> Table:
     columns: Columns[GraphFault] = (
         ("fault", lambda fault: fault.fault),
         ("as", lambda fault: fault.line or "-"),
-        ("told after", lambda fault: milliseconds(fault.reported_s)),
+        ("reported after", lambda fault: milliseconds(fault.reported_s)),
         ("arm moved", lambda fault: _moved(fault)),
         ("verdict", lambda fault: fault.wrong or "held"),
     )

@@ -95,7 +95,7 @@ class Bag:
             topic = self.topics.get(message.topic)
             if topic is None:
                 raise XlvlaError(
-                    f"{self.folder} is damaged: {message.topic} is not told at its beginning"
+                    f"{self.folder} is damaged: {message.topic} is not declared at its beginning"
                 )
             stamp_ns = _stamp(topic, message)
             newest_ns = max(newest_ns, stamp_ns or 0)

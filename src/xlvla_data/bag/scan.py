@@ -94,13 +94,13 @@ class Contents:
         known = self._schemas.setdefault(schema.id, schema)
         self.encodings.add(schema.encoding)
         if known != schema:
-            return f"the type {schema.name} is told twice, differently"
+            return f"the type {schema.name} is declared twice, differently"
         return ""
 
     def _see_channel(self, channel: Channel) -> str:
         schema = self._schemas.get(channel.schema_id)
         if schema is None:
-            return f"the type of {channel.topic} is not told"
+            return f"the type of {channel.topic} is not declared"
         self.encodings.add(channel.message_encoding)
         topic = BagTopic(
             name=channel.topic,
@@ -111,7 +111,7 @@ class Contents:
         )
         known = self.topics.setdefault(channel.id, topic)
         if known != topic:
-            return f"{channel.topic} is told twice, differently"
+            return f"{channel.topic} is declared twice, differently"
         return ""
 
 
@@ -271,6 +271,6 @@ def _message(
     channel, sequence, log_ns, sent_ns = _FIELDS.unpack_from(data, begin)
     topic = contents.topics.get(channel)
     if topic is None:
-        faults[f"a message is of channel {channel}, which is not told"] += 1
+        faults[f"a message is of channel {channel}, which is not declared"] += 1
         return
     yield Raw(topic.name, data[begin + _FIELDS.size : end], log_ns, sent_ns, sequence)

@@ -118,7 +118,7 @@ class EpisodeControl:
         with self._lock:
             sentence = self._sentence()
             if not sentence:
-                raise XlvlaError(f"no sentence was said yet: publish it on {topics.INSTRUCTION}")
+                raise XlvlaError(f"no instruction yet: publish one on {topics.INSTRUCTION}")
             name = self._note(instruction=sentence)
             return self._say("relabel", f"{name} is '{sentence}'")
 

@@ -34,7 +34,7 @@ class Passage:
         self._last_s = -1.0
         self._steady_s = time.monotonic()
         # Real time that has passed and was not counted: a loop that loses its processor after it
-        # has read the clock counts it at its next tick.
+        # has read the clock counts it at its next tick. Below zero is what was counted ahead.
         self._uncounted_s = 0.0
 
     def tick(self, now_s: float, missed: int) -> tuple[float, str]:
@@ -42,13 +42,13 @@ class Passage:
 
         Args:
             now_s: time of the tick in the clock of the stamps.
-            missed: ticks that were missed before it.
+            missed: ticks that were missed before it; below 0 where the clock went back.
 
         Returns:
             how much time has passed [s], and a line about how the clock was set, '' where it was
             not.
         """
-        due_s = (1 + missed) * self._period_s
+        due_s = max(1 + missed, 0) * self._period_s
         elapsed_s = now_s - self._last_s
         steady_s = time.monotonic() - self._steady_s
         first = self._last_s < 0
@@ -61,12 +61,13 @@ class Passage:
             self._uncounted_s = 0.0
             direction = "back" if set_by_s < 0 else "forward"
             return self._period_s, f"the clock was set {direction} by {abs(set_by_s):.2f} s"
-        # Never more than really passed, however many ticks a clock that was slewed counts.
+        # Never more than really passed, however the clock was corrected, but for `AHEAD_S` in all.
         real_s = self._uncounted_s + steady_s
-        if not self._simulated and due_s > real_s + AHEAD_S:
-            due_s = real_s
+        if not self._simulated:
+            due_s = min(due_s, real_s + AHEAD_S)
         passed_s = min(due_s, LONGEST_STEP_S)
-        self._uncounted_s = min(max(real_s - passed_s, 0.0), LONGEST_STEP_S)
+        left_s = real_s - passed_s
+        self._uncounted_s = min(max(left_s, -AHEAD_S), LONGEST_STEP_S)
         return passed_s, ""
 
     def _set_by_s(self, elapsed_s: float, steady_s: float) -> float:

@@ -85,7 +85,7 @@ class DeviceLoop:
         self._newest_ns = 0
         self._command = topics.command(side, part)
         self._commands = Reader(node, self._command.history(COMMANDS_KEPT), forms.command(names))
-        self._stops = Reader(node, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._stops = stop.StopReader(node)
         self._strangers = ""
         self._looked_s = 0.0
         self._patient_until_s = 0.0
@@ -179,8 +179,9 @@ class DeviceLoop:
         for what, seconds in self.link.took_s.items():
             self._health.took(what, seconds)
         self._health.tick("device")
-        # Some devices measure less often than they are read.
-        if state.stamp_ns <= self._newest_ns:
+        # Some devices measure less often than they are read. A stamp is earlier than the last one
+        # where the clock was set back.
+        if state.stamp_ns == self._newest_ns:
             return
         self._newest_ns = state.stamp_ns
         self._health.tick("states")
@@ -189,7 +190,7 @@ class DeviceLoop:
         )
         if self._tactile is None or not state.tactile:
             return
-        if state.stamp_ns >= self._tactile_ns + SECOND / TACTILE_HZ:
+        if not 0 <= state.stamp_ns - self._tactile_ns < SECOND / TACTILE_HZ:
             self._tactile_ns = state.stamp_ns
             self._tactile.publish(self._tactile_message.fill(state.stamp_ns, state.tactile))
 

@@ -229,7 +229,17 @@ class MotionLoop:
             for order in self._stops.every():
                 own = order.by == NAME and self._was_latched(order.stamp_ns)
                 if order.stopped and not own:
-                    self._latch(order.stamp_ns)
+                    self._pass_on(order.stamp_ns)
+
+    def _pass_on(self, stamp_ns: int) -> None:
+        """Latches the stop of others and publishes it as motion's own: a driver that starts later
+        is stopped, too, when those have ended.
+        """
+        with self._stops_lock:
+            is_new = not self._authority.stopped
+            self._latch(stamp_ns)
+        if is_new:
+            self.emergency_stop()
 
     def _latch(self, stamp_ns: int) -> None:
         with self._stops_lock:

@@ -156,6 +156,9 @@ class TeleopLoop:
     def _follow(self, sample: Sample, now_ns: int) -> None:
         now_s = time.monotonic()
         waited_ns = time.monotonic_ns() - sample.received_ns
+        if self._seen_ns > now_ns + forms.FUTURE_NS:
+            # The clock was set back, and stamps with it.
+            self._seen_ns = 0
         # Stamps rise even where a simulation's time passes more slowly.
         self._seen_ns = max(now_ns - waited_ns, self._seen_ns + 1)
         shortest_s = 1 / (HASTE * self._teleop.rate_hz)

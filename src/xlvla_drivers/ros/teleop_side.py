@@ -75,7 +75,10 @@ class TeleopSide:
         held: list[np.ndarray] = []
         for part in PARTS:
             command = self._commanded.get(part)
-            if command is None or command.stamp_ns < since_ns:
+            if command is None:
+                return self._pose
+            # One of the future is from before the clock was set back.
+            if not since_ns <= command.stamp_ns <= now_ns + forms.FUTURE_NS:
                 return self._pose
             held.append(command.position)
         return np.concatenate(held)
@@ -98,7 +101,9 @@ class TeleopSide:
         """Publishes where the side should be from a stamp on; nothing for a stamp that had its
         chunk.
         """
-        if self.follower.goal is None or ns <= self._stamp_ns:
+        # A stamp that is much earlier than the last one is of a clock that was set back.
+        had_chunk = 0 <= self._stamp_ns - ns < forms.FUTURE_NS
+        if self.follower.goal is None or had_chunk:
             return
         self._stamp_ns = ns
         frames = self.follower.ahead(FRAMES, RATE_HZ)

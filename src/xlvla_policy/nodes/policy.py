@@ -104,6 +104,7 @@ class PolicyNode(RigNode):
                 self.health.tick("looks")
                 with self._lock:
                     self._heed_reset(now_ns)
+                    self._heed_clock(now_ns)
                     observation = self._observe(now_ns)
                 if observation is not None:
                     due_ns = max(self._plan_ns, now_ns - latest_ns)
@@ -152,9 +153,19 @@ class PolicyNode(RigNode):
     def _heed_reset(self, now_ns: int) -> None:
         """Forgets everything before a reset of the simulation."""
         if self._observer.heed_reset():
-            self._sent = ()
-            self._plan_ns = now_ns
-            self._newest_ns = 0
+            self._forget(now_ns)
+
+    def _heed_clock(self, now_ns: int) -> None:
+        """Forgets everything from before the clock was set back: it is of the future now."""
+        latest_ns = now_ns + forms.FUTURE_NS
+        planned_from_ns = self._plan_ns - round(self._config.replan_s * SECOND)
+        if max(self._newest_ns, planned_from_ns) > latest_ns:
+            self._forget(now_ns)
+
+    def _forget(self, now_ns: int) -> None:
+        self._sent = ()
+        self._plan_ns = now_ns
+        self._newest_ns = 0
 
     def _previous(self, now_ns: int) -> tuple[Chunk, ...]:
         """The published chunks that have not ended."""

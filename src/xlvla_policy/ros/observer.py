@@ -47,7 +47,9 @@ class FreshTopic:
         message = self._reader.newest()
         if message is not None:
             self._accept(message, now_ns)
-        if self._message is None or self._stamp_ns() < oldest_ns:
+        # One of the future is from before the clock was set back.
+        latest_ns = now_ns + forms.FUTURE_NS
+        if self._message is None or not oldest_ns <= self._stamp_ns() <= latest_ns:
             raise NotYet(f"waiting for {self.name}: {self._reason(now_ns)}")
         return self._message
 
@@ -104,7 +106,9 @@ class PartState:
         self._measured.clear()
 
     def listen(self, now_ns: int, valid_since_ns: int, reset_id: int) -> None:
-        """Collects commands."""
+        """Collects commands; those from before the clock was set back are forgotten."""
+        if self._history.newest_ns > now_ns + forms.FUTURE_NS:
+            self._history.clear()
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)

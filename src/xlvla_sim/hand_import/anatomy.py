@@ -303,8 +303,8 @@ def _thumb(
     first, second = np.argsort(score)[:2]
     if score[second] - score[first] < 0.3:
         raise XlvlaError(
-            f"which finger is the thumb is not told by names or motion: say --thumb LINK, one of "
-            f"{_last_links(branches)}"
+            "which finger is the thumb is clear from neither names nor motion: say --thumb LINK, "
+            f"one of {_last_links(branches)}"
         )
     return branches[int(first)]
 

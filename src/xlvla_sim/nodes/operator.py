@@ -236,7 +236,7 @@ class OperatorNode(RigNode):
 
     def _seen(self) -> Generator[None, None, np.ndarray]:
         """Where everything is in this episode, as the simulation published last."""
-        yield from self._until(self._has_positions, "the simulation says no positions")
+        yield from self._until(self._has_positions, "the simulation publishes no positions")
         return self._positions
 
     def _has_positions(self) -> bool:
@@ -274,7 +274,7 @@ class OperatorNode(RigNode):
         def reached() -> bool:
             return status.get("state") == state
 
-        yield from self._until(reported, "the recorder says nothing")
+        yield from self._until(reported, "the recorder publishes no status")
         self._button.publish(String(data="start" if state == "recording" else "stop"))
         yield from self._until(reached, f"the recorder was to be {state}")
 

@@ -10,7 +10,6 @@ from std_msgs.msg import Header
 
 from xlvla.ros import convert, stop, topics
 from xlvla.ros.main import run
-from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
 from xlvla_sim.ros.simulated_driver import SimulatedDriver
 from xlvla_sim.ros.world_node import WorldNode
@@ -37,7 +36,7 @@ class SimNode(WorldNode):
             self._joints[side, part] = self.publisher(topics.joint_states(side, part))
             self._samples[side, part] = convert.JointMessage(self.rig.joint_names(side, part))
             self._drivers.append(SimulatedDriver(self, side, part, self._time_ns))
-        self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._stops = stop.StopReader(self)
 
     def _time_ns(self) -> int:
         """The simulation's time."""

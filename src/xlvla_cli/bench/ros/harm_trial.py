@@ -34,7 +34,7 @@ FRAMES = (0, 1, 4, 10, 16)
 """Of the fixed scenarios, those whose `frames` is one of these."""
 
 VARIANT = RigVariant("xarm7", ("xhand", "xhand"), presses=True, boxed=False)
-"""Names scenarios; the rig that runs is the one that is tried."""
+"""Of the scenarios, which are played on whatever rig runs."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Harmed:
 
 
 def path(streams: Sequence[PoseSeries], start: np.ndarray) -> list[np.ndarray]:
-    """The poses [N] rad that parts command together: each stands where it was said last, at first
-    at its share of `start` [N].
+    """The poses [N] rad that parts command together: each stays at its last command, and before
+    its first at its share of `start` [N].
     """
     cuts = np.cumsum([stream.poses.shape[1] for stream in streams])[:-1]
     here = [part.copy() for part in np.split(start, cuts)]
