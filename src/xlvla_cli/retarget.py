@@ -57,6 +57,8 @@ def retarget(
 
     source = rig_file.load(rig)
     target = rig_file.load(to_rig or rig)
+    source.refuse_incomplete("retargeting")
+    target.refuse_incomplete("retargeting")
     codec = Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = skipped = 0

@@ -138,6 +138,8 @@ def resampled(
     latent: dict[Side, np.ndarray] = {}
     for side in action:
         joints = info.joints[side]["hand"]
+        if not joints:
+            continue
         latent[side] = hand_latents(codec, side, info.hands[side], joints, action[side]["hand"])
     pictures: dict[str, SelectedImages] = {}
     for camera, shots in recorded.cameras.items():
@@ -155,10 +157,9 @@ def _needs(recorded: RecordedEpisode, limits: AgeLimits) -> Iterator[Need]:
     period_ns = _period(recorded.info.rate_hz)
     for camera, shots in recorded.cameras.items():
         yield Need(f"camera {camera}", shots.stamps, limits.camera_s)
-    for side in recorded.info.joints:
-        for part in PARTS:
+    for side, parts in recorded.command.items():
+        for part, command in parts.items():
             state = recorded.state[side][part]
-            command = recorded.command[side][part]
             yield Need(f"{side} {part} state", state.stamps, limits.state_s)
             yield Need(f"{side} {part} command", command.stamps, limits.command_s, period_ns)
     for key, stream in recorded.others.items():
@@ -247,6 +248,10 @@ def _positions(
     for side, parts in joints.items():
         positions[side] = {}
         for part in PARTS:
+            # What a side does not have has no joints, and was not recorded
+            if not parts[part]:
+                positions[side][part] = np.zeros((len(times), 0))
+                continue
             stream = bodies[side][part]
             values = stream.ordered(f"the {side} {part}", parts[part])
             positions[side][part] = values[as_of(stream.stamps, times)]

@@ -43,6 +43,8 @@ class Tracking:
         Returns:
             a line about an arm that is not where it was commanded, '' for one that is.
         """
+        if not self._joints:
+            return ""
         self._commands.append((now_s, command))
         while now_s - self._commands[0][0] > LAG_S:
             self._commands.popleft()
