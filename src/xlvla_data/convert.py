@@ -146,7 +146,9 @@ def resampled(
         pictures[camera] = SelectedImages(shots, as_of(shots.stamps, times))
     others: dict[str, Column] = {}
     for key, stream in recorded.others.items():
-        others[key] = Column(_held(stream, times), stream.names)
+        others[key] = Column(_held(stream, times, np.dtype(np.float32)), stream.names)
+    for key, stream in recorded.carried.items():
+        others[key] = Column(_held(stream, times, stream.values.dtype), stream.names)
     others[STAMPS] = _stamps(needs, recorded, times)
     info = replace(info, codec=codec.hash)
     return Episode(info, pictures, action, measured, latent, others), notes
@@ -276,11 +278,11 @@ def hand_latents(
     return codec.encode(hand, side, positions[:, columns])
 
 
-def _held(stream: SampledStream, times: np.ndarray) -> np.ndarray:
-    """The latest values [F, J] float32; zeros before the first."""
+def _held(stream: SampledStream, times: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The latest values [F, J] of a type; zeros before the first."""
     index = as_of(stream.stamps, times)
     sampled = index != NONE
-    held = np.zeros((len(times), len(stream.names)), np.float32)
+    held = np.zeros((len(times), len(stream.names)), dtype)
     held[sampled] = stream.values[index[sampled]]
     return held
 
