@@ -15,15 +15,12 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mcap")
 
 from recording_desk import Desk
-from rig_bench import Bench
 
 import xlvla_cli
 from xlvla import rig_file
 from xlvla.recording import RecorderConfig
-from xlvla.ros import convert, topics
-from xlvla.ros.clock import Clock
+from xlvla.ros import topics
 from xlvla.run import interruptible, own_domain
-from xlvla.types import CHUNK_HZ
 from xlvla_cli.commands import register_all
 from xlvla_cli.ros.session import Session
 from xlvla_data import store
@@ -39,13 +36,44 @@ sides:
   right:
     arm: {type: none, xyz: [0, -0.6, 0.3]}
     hand: {type: ability, device: {emulated: true, rate_hz: 100}}
-policy: none
+policy: {type: wave}
 sim: null
 """
 
 MOVED_RAD = 0.08
 MOVES = {"left": "left_arm_joint4", "right": "right_hand_index_q1"}
 """The joint of each side that is moved."""
+
+WAVE = """
+import numpy as np
+from xlvla.policy import Chunk
+
+MOVED_RAD = 0.08
+MOVES = {"left": ("arm", 3), "right": ("hand", 2)}
+
+class Wave:
+    # Moves one joint of each side by so much, from where the side was seen first.
+    frames, rate_hz = 20, 20.0
+    goals = {}
+
+    def predict(self, observation):
+        positions = {}
+        for side, parts in observation.executed.items():
+            positions[side] = {}
+            for part, rows in parts.items():
+                goal = self.goals.setdefault((side, part), self.goal(side, part, rows[-1]))
+                way = np.linspace(0, 1, self.frames)[:, None]
+                positions[side][part] = rows[-1] + way * (goal - rows[-1])
+        return Chunk(observation.stamp_ns, self.rate_hz, positions, {})
+
+    def goal(self, side, part, here):
+        moved_part, joint = MOVES[side]
+        return here + MOVED_RAD * ((part == moved_part) & (np.arange(len(here)) == joint))
+
+def load(rig, *, threads=1):
+    return Wave()
+"""
+"""A policy of one's own."""
 
 app = typer.Typer()
 register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
@@ -55,38 +83,25 @@ register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
 def rig(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     (folder / "bare.yaml").write_text(RIG)
+    (folder / "wave.py").write_text(WAVE)
     recorder = RecorderConfig(
         folder=str(folder / "recordings"), task="wave", instruction="Wave.", least_free_gb=1e-6
     )
-    return replace(rig_file.load(folder / "bare.yaml"), recorder=recorder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLVLA_POLICIES", str(folder))
+        yield replace(rig_file.load(folder / "bare.yaml"), recorder=recorder)
 
 
 @pytest.fixture(scope="module")
 def recording(rig) -> Path:
     """An episode of two seconds in which one joint of each side moves."""
     with interruptible(), Session(rig, domain=own_domain()) as session:
-        bench = Bench(session)
         desk = Desk(session.operator, rig, session.supervisor.check)
-        merged = topics.JOINT_STATES
-        bench.until(lambda: bench.read(merged).newest(), "no merged joint states come")
         desk.until(lambda: desk.status, "the recorder says nothing")
-        bench.until(lambda: bench.session.operator.call(topics.ENGAGE, data=True), "not engaged")
-        measured = {key: bench.read(topics.joint_states(*key)) for key in rig.parts}
         session.operator.call(topics.RECORDER_START)
         desk.until(lambda: desk.status.get("state") == "recording", "it does not record")
+        session.operator.call(topics.ENGAGE, data=True)
         folder = Path(desk.status["folder"])
-        clock = Clock()
-        for side in rig.sides:
-            bench.publisher(topics.chunk(side))
-        here = {}
-        for (side, _), reader in measured.items():
-            here[side] = bench.until(reader.newest, f"no joint states of {side}")
-        for side, state in here.items():
-            start = np.array(state.position)
-            moves = np.array([MOVED_RAD * (name == MOVES[side]) for name in state.name])
-            frames = start + np.linspace(0, 1, 40)[:, None] * moves
-            chunk = convert.trajectory(list(state.name), frames, clock.now_ns(), CHUNK_HZ)
-            bench.send(topics.chunk(side), chunk)
         ends = time.monotonic() + 2.5
         desk.until(lambda: time.monotonic() > ends, "")
         session.operator.call(topics.RECORDER_STOP)
