@@ -68,6 +68,8 @@ class Moved:
         hand: [F, J] rad.
         position: [F] m between the pinch midpoints.
         rotation: [F] rad between the wrists.
+        apart: [F] rad by which the arm's joint that differs most is from the source's; empty on
+            another arm.
         held: [F] the arm cannot get there, and stays where it was.
         slowed: [F] the arm or hand was not allowed to step as far as it had to.
     """
@@ -76,6 +78,7 @@ class Moved:
     hand: np.ndarray
     position: np.ndarray
     rotation: np.ndarray
+    apart: np.ndarray
     held: np.ndarray
     slowed: np.ndarray
 
@@ -119,12 +122,16 @@ class Retargeter:
             held.append(solution is None)
             slowed.append(solution is not None and following is not solution)
             arms.append(following)
+        apart = np.zeros(0)
+        if self.source.arm == self.target.arm:
+            apart = np.abs(np.array(arms) - arm).max(axis=1)
         errors = [self._errors(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]
         return Moved(
             arm=np.array(arms),
             hand=hands,
             position=np.array([position for position, _ in errors]),
             rotation=np.array([rotation for _, rotation in errors]),
+            apart=apart,
             held=np.array(held),
             slowed=np.array(slowed) | hand_slowed,
         )

@@ -238,6 +238,7 @@ def test_the_report_says_what_is_left(codec, recorded):
     for row in rows:
         assert len(row["midpoint_mm"]) == len(row["wrist_deg"]) == FRAMES
         assert max(row["midpoint_mm"]) < 1 and max(row["wrist_deg"]) < 0.3 and row["held"] == []
+        assert len(row["arm_rad"]) == FRAMES and 0 < max(row["arm_rad"]) < 0.8
     json.dumps(rows)
 
 
