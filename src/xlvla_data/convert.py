@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -278,7 +279,7 @@ def hand_latents(
     return codec.encode(hand, side, positions[:, columns])
 
 
-def _held(stream: SampledStream, times: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _held(stream: SampledStream, times: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """The latest values [F, J] of a type; zeros before the first."""
     index = as_of(stream.stamps, times)
     sampled = index != NONE
