@@ -16,7 +16,7 @@ from xlvla.errors import machine_line
 
 CHANGES = {
     "a domain that is no number": ({"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID is 'abc'"),
-    "a domain beyond the last port": ({"ROS_DOMAIN_ID": "233"}, "0 to 232"),
+    "a domain beyond the last port": ({"ROS_DOMAIN_ID": "232"}, "0 to 231"),
     "another middleware": (
         {"RMW_IMPLEMENTATION": "rmw_none_cpp"},
         "RMW_IMPLEMENTATION is 'rmw_none_cpp'",
@@ -64,8 +64,8 @@ def test_what_a_shell_lacks_is_one_line_with_what_to_do(monkeypatch, case):
     assert "\n" not in fault
 
 
-@pytest.mark.parametrize("domain", ["", "0", "73", "232"])
-def test_every_domain_that_ros_knows_is_allowed(monkeypatch, domain):
+@pytest.mark.parametrize("domain", ["", "0", "73", "231"])
+def test_every_domain_whose_ports_there_are_is_allowed(monkeypatch, domain):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
     assert environment.faults() == []
     assert environment.domain() == int(domain or 0)

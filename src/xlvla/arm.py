@@ -9,7 +9,7 @@ from pathlib import Path
 from xlvla import urdf
 from xlvla.hand import JointLimits, joint_limits
 from xlvla.paths import share
-from xlvla.types import Side
+from xlvla.types import NONE, Side
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,15 @@ class Arm:
     def limits(self) -> JointLimits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description, self.joints)
+
+
+NO_ARM = Arm(
+    name=NONE,
+    title="no arm",
+    joints=(),
+    flange="mount",
+    driver="",
+    acceleration=0.0,
+    urdf="none.urdf",
+)
+"""Where a hand stands on a bench: an arm without joints, which has no driver."""

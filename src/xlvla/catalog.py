@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from xlvla import own_files
-from xlvla.arm import Arm
+from xlvla.arm import NO_ARM, Arm
 from xlvla.errors import XlvlaError, unknown
-from xlvla.hand import Hand
+from xlvla.hand import NO_HAND, Hand
 from xlvla.policy import Policy
+from xlvla.types import NONE
 
 Entry = TypeVar("Entry", Hand, Arm)
 
@@ -83,6 +84,16 @@ def hand(name: str) -> Hand:
 
 def arm(name: str) -> Arm:
     return _entry("arm", name, arms())
+
+
+def hand_of_side(name: str) -> Hand:
+    """The hand of a side of a rig; 'none' is one without joints."""
+    return NO_HAND if name == NONE else hand(name)
+
+
+def arm_of_side(name: str) -> Arm:
+    """The arm of a side of a rig; 'none' is one without joints."""
+    return NO_ARM if name == NONE else arm(name)
 
 
 def policy(name: str) -> Callable[..., Policy]:

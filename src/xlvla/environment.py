@@ -15,8 +15,10 @@ from pathlib import Path
 
 from xlvla.errors import missing_library
 
-LARGEST_DOMAIN = 232
-"""Ports of a larger one would be beyond the last port there is."""
+LARGEST_DOMAIN = 231
+"""Ports of a larger one would be beyond the last port there is: of 232 those of the hundred nodes
+that are looked for on one machine (`loopback.xml`), and Fast DDS ends the process then.
+"""
 
 LEAST_FILES = 64
 """A node has about 20 files open, whoever starts a rig 3 for each node more."""

@@ -12,7 +12,7 @@ import numpy as np
 from xlvla import urdf
 from xlvla.errors import XlvlaError, nearest
 from xlvla.paths import share
-from xlvla.types import Finger, Side
+from xlvla.types import NONE, Finger, Side
 
 RAMP_S = 0.1
 """A finger reaches its full speed in this time; no data sheet of a hand gives an acceleration."""
@@ -142,6 +142,18 @@ class Hand:
             if joint not in self.joints
         ]
         return faults
+
+
+NO_HAND = Hand(
+    name=NONE,
+    title="no hand",
+    joints=(),
+    tips={},
+    palm="mount",
+    driver="",
+    urdf="none.urdf",
+)
+"""On an arm without a hand: a hand without joints, which has no driver."""
 
 
 def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> JointLimits:

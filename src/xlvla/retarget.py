@@ -68,6 +68,8 @@ class Moved:
         hand: [F, J] rad.
         position: [F] m between the pinch midpoints.
         rotation: [F] rad between the wrists.
+        apart: [F] rad by which the arm's joint that differs most is from the source's; empty on
+            another arm.
         held: [F] the arm cannot get there, and stays where it was.
         slowed: [F] the arm or hand was not allowed to step as far as it had to.
     """
@@ -76,6 +78,7 @@ class Moved:
     hand: np.ndarray
     position: np.ndarray
     rotation: np.ndarray
+    apart: np.ndarray
     held: np.ndarray
     slowed: np.ndarray
 
@@ -110,17 +113,25 @@ class Retargeter:
         for frame in range(1, len(arm)):
             last = arms[-1]
             goal = self._goal(arm[frame], hand[frame], hands[frame])
-            solution = self._solve(goal, last, self._posture(arm[frame], last))
+            posture = self._posture(arm[frame], last)
+            # From the source's own configuration, so that nothing drifts away from it.
+            solution = self._solve(goal, posture, posture)
+            if solution is None and posture is not last:
+                solution = self._solve(goal, last, posture)
             following = last if solution is None else limited(last, solution, step)
             held.append(solution is None)
             slowed.append(solution is not None and following is not solution)
             arms.append(following)
+        apart = np.zeros(0)
+        if self.source.arm == self.target.arm:
+            apart = np.abs(np.array(arms) - arm).max(axis=1)
         errors = [self._errors(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]
         return Moved(
             arm=np.array(arms),
             hand=hands,
             position=np.array([position for position, _ in errors]),
             rotation=np.array([rotation for _, rotation in errors]),
+            apart=apart,
             held=np.array(held),
             slowed=np.array(slowed) | hand_slowed,
         )
@@ -129,16 +140,23 @@ class Retargeter:
         """The target hand's path [F, J] rad, and where it had to be slowed [F]."""
         target = self.target.hand
         side = self.target.side
-        latents = self.codec.encode(self.source.hand.name, side, hand)
-        decoded = self.codec.decode(target.name, side, latents)
         lower, upper = target.command_range(side)
-        wanted = np.clip(smoothed(decoded, rate_hz), lower, upper).astype(float)
+        wanted = np.clip(self._fingers(hand, rate_hz), lower, upper).astype(float)
         step = HAND_SPEED * target.limits(side).velocity / rate_hz
         rows = [wanted[0]]
         for row in wanted[1:]:
             rows.append(limited(rows[-1], row, step))
         path = np.array(rows)
         return path, (path != wanted).any(axis=1)
+
+    def _fingers(self, hand: np.ndarray, rate_hz: float) -> np.ndarray:
+        """The source hand's path [F, J] rad on the target hand; on the same hand it is itself."""
+        source = self.source.hand
+        target = self.target.hand
+        if source == target:
+            return hand
+        latents = self.codec.encode(source.name, self.target.side, hand)
+        return smoothed(self.codec.decode(target.name, self.target.side, latents), rate_hz)
 
     def _first(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
         """The arm's first configuration [N] rad: the nearest, or one sought from elsewhere."""

@@ -20,12 +20,13 @@ import yaml
 from xlvla import catalog
 from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
+from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
 from xlvla.motion import MotionConfig
 from xlvla.recording import RecorderConfig
 from xlvla.rig_parts import Camera, PolicyConfig, SimConfig, Station
 from xlvla.teleop import TeleopConfig
-from xlvla.types import PARTS, Part, Side, scoped
+from xlvla.types import NONE, PARTS, Part, Side, scoped
 
 USUAL_CAMERA = "v4l2"
 """The driver of a camera whose rig names none."""
@@ -50,15 +51,31 @@ class Rig:
     description: str = ""
 
     def arm(self, side: Side) -> Arm:
-        return catalog.arm(self.sides[side].arm.type).on(side)
+        return catalog.arm_of_side(self.sides[side].arm.type).on(side)
 
     def hand(self, side: Side) -> Hand:
-        return catalog.hand(self.sides[side].hand.type)
+        return catalog.hand_of_side(self.sides[side].hand.type)
+
+    def parts_of(self, side: Side) -> tuple[Part, ...]:
+        """What a side has: an arm, a hand or both, in the order of its joints."""
+        station = self.sides[side]
+        types: dict[Part, str] = {"arm": station.arm.type, "hand": station.hand.type}
+        return tuple(part for part in PARTS if types[part] != NONE)
 
     @property
     def parts(self) -> tuple[tuple[Side, Part], ...]:
         """Every arm and hand there is."""
-        return tuple((side, part) for side in self.sides for part in PARTS)
+        return tuple((side, part) for side in self.sides for part in self.parts_of(side))
+
+    def refuse_incomplete(self, what: str) -> None:
+        """Raises XlvlaError where a side lacks the arm or the hand that `what` needs."""
+        for side in self.sides:
+            for part in PARTS:
+                if part not in self.parts_of(side):
+                    raise XlvlaError(
+                        f"{what} needs an arm with a hand on every side; the {side} side of rig "
+                        f"'{self.name}' has no {part}"
+                    )
 
     @property
     def emulated(self) -> tuple[tuple[Side, Part], ...]:
@@ -93,7 +110,7 @@ class Rig:
 
     def joint_names(self, side: Side, part: Part) -> tuple[str, ...]:
         """Names the joints of an arm or hand bear on every topic of this rig (each begins with the
-        side's word and the part's).
+        side's word and the part's); none of a part that the side does not have.
         """
         names = self.arm(side).joints if part == "arm" else self.hand(side).joint_names(side)
         return tuple(scoped(side, part, name) for name in names)

@@ -15,7 +15,7 @@ from xlvla.inertia import inertia_faults
 from xlvla.rig import Camera, Rig
 from xlvla.rig_parts import Station
 from xlvla.text import plain
-from xlvla.types import Part, Side, scoped
+from xlvla.types import NONE, Part, Side, scoped
 from xlvla.urdf import Urdf
 
 CAMERA_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
@@ -37,6 +37,7 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
     if rig.teleop:
         faults += rig.teleop.faults(simulated=rig.sim is not None)
+        faults += _teleop_faults(rig)
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
     faults = faults or _device_faults(rig)
@@ -55,6 +56,15 @@ def _camera_faults(name: str, camera: Camera) -> list[str]:
     if camera.xyz == camera.target:
         faults.append(f"cameras.{name}: xyz and target are one place: it looks nowhere")
     return faults
+
+
+def _teleop_faults(rig: Rig) -> list[str]:
+    """What an operator cannot drive."""
+    try:
+        rig.refuse_incomplete("teleop: following an operator's wrist and fingers")
+    except XlvlaError as error:
+        return [str(error)]
+    return []
 
 
 def _named(name: str, what: str) -> list[str]:
@@ -93,11 +103,19 @@ def _device_faults(rig: Rig) -> list[str]:
 
 
 def _station_faults(side: Side, station: Station) -> list[str]:
-    faults = _name(f"sides.{side}.hand.type", "hand", station.hand.type, catalog.hands())
-    faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
+    hands = (*catalog.hands(), NONE)
+    arms = (*catalog.arms(), NONE)
+    faults = _name(f"sides.{side}.hand.type", "hand", station.hand.type, hands)
+    faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, arms)
     if faults:
         return faults
-    arm = catalog.arm(station.arm.type).on(side)
+    if station.arm.type == NONE and station.hand.type == NONE:
+        return [f"sides.{side}: there is neither an arm nor a hand: leave the side out"]
+    if station.arm.type == NONE and station.arm.device:
+        faults.append(f"sides.{side}.arm.device: there is no arm, so leave its device out")
+    if station.hand.type == NONE and station.hand.device:
+        faults.append(f"sides.{side}.hand.device: there is no hand, so leave its device out")
+    arm = catalog.arm_of_side(station.arm.type).on(side)
     where = f"sides.{side}.arm.home"
     for joint, value in station.arm.home.items():
         if joint not in arm.joints:
@@ -109,7 +127,7 @@ def _station_faults(side: Side, station: Station) -> list[str]:
                 f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. "
                 f"{limit.upper:.3f}"
             )
-    hand = catalog.hand(station.hand.type)
+    hand = catalog.hand_of_side(station.hand.type)
     faults += hand.faults()
     faults += _model_faults(f"arm {arm.name}", arm.urdf_model, side, "arm", arm.joints)
     if not faults:

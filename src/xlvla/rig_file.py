@@ -16,7 +16,7 @@ from xlvla.rig import Rig
 from xlvla.rig_faults import rig_faults
 from xlvla.rig_parts import PolicyConfig, SimConfig
 from xlvla.strict import build
-from xlvla.types import Side
+from xlvla.types import NONE, Side
 
 
 def load(name_or_path: str | Path) -> Rig:
@@ -70,7 +70,7 @@ def with_choices(
             device = document["sides"][side]["hand"]["device"]
             document["sides"][side]["hand"] = {
                 "type": hand,
-                "device": DeviceConfig.for_another(device),
+                "device": None if hand == NONE else DeviceConfig.for_another(device),
             }
     if network is not None:
         document["network"] = network

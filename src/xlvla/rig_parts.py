@@ -22,7 +22,7 @@ PublishedPixels = Annotated[int, Range(16, 4096)]
 @dataclass(frozen=True)
 class ArmStation:
     """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an
-    episode starts.
+    episode starts. With the type 'none' there is no arm, and the hand's root stands there.
     """
 
     type: str
@@ -34,7 +34,7 @@ class ArmStation:
 
 @dataclass(frozen=True)
 class HandStation:
-    """A hand, on the flange of the same side's arm."""
+    """A hand, on the flange of the same side's arm; with the type 'none' the flange is bare."""
 
     type: str
     device: DeviceConfig | None = None

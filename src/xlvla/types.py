@@ -18,6 +18,9 @@ FINGERS: tuple[Finger, ...] = get_args(Finger)
 Part = Literal["arm", "hand"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
+NONE = "none"
+"""The type of an arm or a hand that a side of a rig does not have."""
+
 Source = Literal["policy", "teleop", "replay"]
 """Who sends chunks under its own name."""
 SOURCES: tuple[Source, ...] = get_args(Source)

@@ -102,6 +102,7 @@ def _codec_faults(rig: Rig) -> list[str]:
     from xlvla import catalog
     from xlvla.codec import Codec
     from xlvla.errors import XlvlaError
+    from xlvla.types import NONE
 
     # a policy of one's own may know nothing of the latent
     if rig.policy is None or rig.policy.type in catalog.own_policies():
@@ -110,7 +111,7 @@ def _codec_faults(rig: Rig) -> list[str]:
         codec = Codec.load()
     except XlvlaError as error:
         return [str(error)]
-    unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
+    unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - {*codec.hands, NONE})
     return [
         f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
         f"{name}`"

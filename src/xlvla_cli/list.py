@@ -76,11 +76,20 @@ def _rigs() -> Table:
     return rows
 
 
+def _with_code(task: str) -> str:
+    """`push_cans (PC)`: the name, and the paper's code where it has one."""
+    from xlvla import paper
+
+    code = paper.code(task)
+    return task if code == task else f"{task} ({code})"
+
+
 def _words() -> Table:
-    from xlvla import catalog
+    from xlvla import catalog, paper
 
     rows = table("Choices", "kind", "names")
-    rows.add_row("task", ", ".join(catalog.tasks()) or "none installed")
+    named = [_with_code(task) for task in paper.known()]
+    rows.add_row("task", ", ".join(named) or "none installed")
     for kind in ("hand", "arm", "camera"):
         rows.add_row(f"{kind} driver", ", ".join(catalog.drivers(kind)) or "none installed")
     rows.add_row("teleop source", ", ".join(catalog.drivers("teleop")) or "none installed")

@@ -57,6 +57,8 @@ def retarget(
 
     source = rig_file.load(rig)
     target = rig_file.load(to_rig or rig)
+    source.refuse_incomplete("retargeting")
+    target.refuse_incomplete("retargeting")
     codec = Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = skipped = 0
@@ -241,6 +243,7 @@ def _missed(moved: Moved) -> dict[str, list[Any]]:
     sizes = {
         "midpoint_mm": (1000 * moved.position).round(4).tolist(),
         "wrist_deg": np.rad2deg(moved.rotation).round(4).tolist(),
+        "arm_rad": moved.apart.round(4).tolist(),
     }
     return {
         **sizes,
@@ -257,27 +260,32 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     table = Table(
-        title="pinch midpoint and wrist rotation, target to source: mean, 95%, max",
+        title="pinch midpoint, wrist rotation and arm joints, target to source: mean, 95%, max",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
         title_justify="left",
     )
     table.add_column("hands", no_wrap=True, min_width=22)
-    for heading in ("midpoint mm", "wrist deg", "frames", "held", "slowed"):
+    for heading in ("midpoint mm", "wrist deg", "arm rad", "frames", "held", "slowed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for pair in dict.fromkeys(_pair(row) for row in rows):
         mine = [row for row in rows if _pair(row) == pair]
         kinds = [
             np.array(list(chain.from_iterable(row[kind] for row in mine)))
-            for kind in ("midpoint_mm", "wrist_deg")
+            for kind in ("midpoint_mm", "wrist_deg", "arm_rad")
         ]
-        sizes = [
-            f"{kind.mean():.2f} {np.percentile(kind, 95):.2f} {kind.max():.2f}" for kind in kinds
-        ]
+        sizes = [_spread(kind) for kind in kinds]
         stopped = [str(sum(len(row[kind]) for row in mine)) for kind in ("held", "slowed")]
         table.add_row(pair, *sizes, str(len(kinds[0])), *stopped)
     return table
+
+
+def _spread(values: np.ndarray) -> str:
+    """Mean, 95% and maximum; '-' of nothing, as of the joints of another arm."""
+    if not values.size:
+        return "-"
+    return f"{values.mean():.2f} {np.percentile(values, 95):.2f} {values.max():.2f}"
 
 
 def _pair(row: dict[str, Any]) -> str:

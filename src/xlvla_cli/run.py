@@ -40,6 +40,10 @@ def run(
         int,
         typer.Option(min=0, help="Number of simulated episodes to run; 0 runs until Ctrl-C."),
     ] = 0,
+    takes: Annotated[
+        int,
+        typer.Option(min=0, help="Number of recorded episodes to end after; 0 runs until Ctrl-C."),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")
     ] = None,
@@ -70,7 +74,7 @@ def run(
     from xlvla.network import reach
 
     resolved = with_choices(rig_file.load(rig), RigChoices(**choices))
-    specs = _specs(resolved, episodes, out, listed(only), listed(without))
+    specs = _specs(resolved, episodes, takes, out, listed(only), listed(without))
     environment = dict(os.environ)
     if domain is not None:
         environment["ROS_DOMAIN_ID"] = str(domain)
@@ -79,7 +83,7 @@ def run(
     scope.apply(os.environ)
     if engage is None:
         engage = len(resolved.emulated) == len(resolved.parts)
-    _until_stopped(Run(resolved, specs, scope, domain, engage, episodes, out), verbose)
+    _until_stopped(Run(resolved, specs, scope, domain, engage, episodes, takes, out), verbose)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Run:
         domain: ROS domain; None keeps the environment's.
         engage: whether hardware is engaged once all nodes are up.
         episodes: simulated episodes to run; 0 runs until Ctrl-C.
+        takes: recorded episodes to end after; 0 runs until Ctrl-C.
         out: folder for their report.
     """
 
@@ -101,20 +106,33 @@ class Run:
     domain: int | None
     engage: bool
     episodes: int
+    takes: int
     out: Path | None
 
 
 def _specs(
-    rig: Rig, episodes: int, out: Path | None, only: Sequence[str], without: Sequence[str]
+    rig: Rig,
+    episodes: int,
+    takes: int,
+    out: Path | None,
+    only: Sequence[str],
+    without: Sequence[str],
 ) -> list[NodeSpec]:
     """The nodes to start here; refuses what does not go together."""
     from xlvla import graph
     from xlvla.errors import XlvlaError
 
-    if episodes and not (rig.sim and rig.policy):
+    if takes and not rig.recorder:
         raise XlvlaError(
-            "--episodes needs a simulation that resets and a policy that acts: leave out --no-sim "
-            "and --policy none"
+            f"--takes counts recorded episodes; rig '{rig.name}' has no `recorder`: add one"
+        )
+    if takes and episodes:
+        raise XlvlaError("--takes counts recorded episodes, --episodes simulated ones: say one")
+    if episodes and not (rig.sim and rig.policy):
+        lacking = "policy" if rig.sim else "simulation"
+        raise XlvlaError(
+            f"--episodes needs a simulation that resets and a policy that acts; rig '{rig.name}' "
+            f"has no {lacking}. --takes ends after so many recorded episodes, whoever acts"
         )
     if episodes and (only or without):
         raise XlvlaError("--episodes counts with every node here: leave out --only and --without")
@@ -166,6 +184,8 @@ def _forever(run: Run, screen: Screen) -> None:
         screen.say(f"It speaks {run.scope.line}.{more}")
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, run.engage))
+        # Folders of the episodes that were recorded and kept.
+        takes: set[str] = set()
         while True:
             status = session.tick()
             figures = session.operator.figures()
@@ -184,6 +204,12 @@ def _forever(run: Run, screen: Screen) -> None:
                 *_device_lines(controls, figures),
             ]
             screen.now(rig_line(status, figures), *lines)
+            recording = controls.recording()
+            if recording.get("state") == "stopped":
+                takes.add(recording["folder"])
+            if run.takes and len(takes) >= run.takes:
+                screen.say(f"takes recorded: {len(takes)}, the last in {recording['folder']}")
+                return
 
 
 def _legend(controls: Controls, rig: Rig) -> str:

@@ -21,7 +21,7 @@ def secure(
         Path, typer.Option(help="Folder of the keystore; existing keys are kept.")
     ] = Path("keystore"),
     domain: Annotated[
-        int | None, typer.Option(min=0, max=232, help="ROS domain instead of ROS_DOMAIN_ID.")
+        int | None, typer.Option(min=0, max=231, help="ROS domain instead of ROS_DOMAIN_ID.")
     ] = None,
 ) -> None:
     """Write an SROS2 keystore for a rig: an enclave for every node and the operator, each with the

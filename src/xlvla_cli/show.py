@@ -44,13 +44,12 @@ def show(rig: RigArgument = "bimanual", *, choices: Mapping[str, Any]) -> None:
 
 
 def _sides(rig: Rig) -> RenderableType:
-    from xlvla.types import PARTS
     from xlvla_cli.tables import table
 
     parts = table("Joints", "part", "device", "names on every topic")
     for side in rig.sides:
         titles = {"arm": rig.arm(side).title, "hand": rig.hand(side).title}
-        for part in PARTS:
+        for part in rig.parts_of(side):
             names = rig.joint_names(side, part)
             parts.add_row(
                 f"{side} {part}",

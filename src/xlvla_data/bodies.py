@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlvla import catalog
-from xlvla.arm import Arm
+from xlvla.arm import NO_ARM, Arm
 from xlvla.hand import JointLimits
-from xlvla.types import SIDES, Part, Side, scoped
+from xlvla.types import NONE, SIDES, Part, Side, scoped
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Info
 
@@ -50,7 +50,7 @@ def arm_of(side: Side, joints: Sequence[str]) -> Arm | None:
 
 def inferred(info: Info) -> dict[str, Any]:
     """Hands and joints as our own block of `info.json` has them, by the names of the joints; {}
-    where these are not those of a hand and an arm of the catalogue on every side.
+    where these are not those of a hand or an arm of the catalogue, or of both, on every side.
     """
     names: set[str] = set()
     for key in (layout.STATE, layout.ACTION):
@@ -64,14 +64,15 @@ def inferred(info: Info) -> dict[str, Any]:
         hand_names = _on(side, "hand", names)
         if not arm_names and not hand_names:
             continue
-        arm = arm_of(side, sorted(arm_names))
-        hand = _hand_of(side, hand_names, info.robot_type)
+        arm = arm_of(side, sorted(arm_names)) if arm_names else NO_ARM
+        hand = _hand_of(side, hand_names, info.robot_type) if hand_names else NONE
         if arm is None or hand is None:
             return {}
         hands[side] = hand
+        fingers = catalog.hand_of_side(hand).joint_names(side)
         joints[side] = {
             "arm": [scoped(side, "arm", joint) for joint in arm.joints],
-            "hand": [scoped(side, "hand", joint) for joint in catalog.hand(hand).joint_names(side)],
+            "hand": [scoped(side, "hand", joint) for joint in fingers],
         }
     return {"hands": hands, "joints": joints} if hands else {}
 

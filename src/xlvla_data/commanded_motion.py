@@ -138,8 +138,7 @@ def _by_side(
     by_side: dict[Side, np.ndarray] = {}
     for side in joints:
         positions: list[np.ndarray] = []
-        for part in PARTS:
-            stream = streams[side][part]
+        for part, stream in streams[side].items():
             values = stream.ordered(f"the {side} {part}", joints[side][part])
             positions.append(resampled(stream.stamps / SECOND, values, times_s))
         by_side[side] = np.concatenate(positions, axis=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -138,13 +139,17 @@ def resampled(
     latent: dict[Side, np.ndarray] = {}
     for side in action:
         joints = info.joints[side]["hand"]
+        if not joints:
+            continue
         latent[side] = hand_latents(codec, side, info.hands[side], joints, action[side]["hand"])
     pictures: dict[str, SelectedImages] = {}
     for camera, shots in recorded.cameras.items():
         pictures[camera] = SelectedImages(shots, as_of(shots.stamps, times))
     others: dict[str, Column] = {}
     for key, stream in recorded.others.items():
-        others[key] = Column(_held(stream, times), stream.names)
+        others[key] = Column(_held(stream, times, np.dtype(np.float32)), stream.names)
+    for key, stream in recorded.carried.items():
+        others[key] = Column(_held(stream, times, stream.values.dtype), stream.names)
     others[STAMPS] = _stamps(needs, recorded, times)
     info = replace(info, codec=codec.hash)
     return Episode(info, pictures, action, measured, latent, others), notes
@@ -155,10 +160,9 @@ def _needs(recorded: RecordedEpisode, limits: AgeLimits) -> Iterator[Need]:
     period_ns = _period(recorded.info.rate_hz)
     for camera, shots in recorded.cameras.items():
         yield Need(f"camera {camera}", shots.stamps, limits.camera_s)
-    for side in recorded.info.joints:
-        for part in PARTS:
+    for side, parts in recorded.command.items():
+        for part, command in parts.items():
             state = recorded.state[side][part]
-            command = recorded.command[side][part]
             yield Need(f"{side} {part} state", state.stamps, limits.state_s)
             yield Need(f"{side} {part} command", command.stamps, limits.command_s, period_ns)
     for key, stream in recorded.others.items():
@@ -247,6 +251,10 @@ def _positions(
     for side, parts in joints.items():
         positions[side] = {}
         for part in PARTS:
+            # What a side does not have has no joints, and was not recorded
+            if not parts[part]:
+                positions[side][part] = np.zeros((len(times), 0))
+                continue
             stream = bodies[side][part]
             values = stream.ordered(f"the {side} {part}", parts[part])
             positions[side][part] = values[as_of(stream.stamps, times)]
@@ -271,11 +279,11 @@ def hand_latents(
     return codec.encode(hand, side, positions[:, columns])
 
 
-def _held(stream: SampledStream, times: np.ndarray) -> np.ndarray:
-    """The latest values [F, J] float32; zeros before the first."""
+def _held(stream: SampledStream, times: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """The latest values [F, J] of a type; zeros before the first."""
     index = as_of(stream.stamps, times)
     sampled = index != NONE
-    held = np.zeros((len(times), len(stream.names)), np.float32)
+    held = np.zeros((len(times), len(stream.names)), dtype)
     held[sampled] = stream.values[index[sampled]]
     return held
 

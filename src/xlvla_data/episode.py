@@ -57,7 +57,7 @@ class EpisodeInfo:
 
 @dataclass(frozen=True)
 class Column:
-    """Further numbers of every frame: [F, n], float32 or int64, with a name for each of the n."""
+    """Further numbers of every frame: [F, n], with a name for each of the n."""
 
     values: np.ndarray
     names: tuple[str, ...]

@@ -5,18 +5,20 @@ to our rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
-from xlvla.text import plain
 from xlvla.types import SECOND, Part, Side
 from xlvla_data import store
+from xlvla_data.convert import STAMPS
 from xlvla_data.episode import EpisodeInfo
+from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.embedded import EmbeddedClip
+from xlvla_data.lerobot.layout import Feature, Info
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 from xlvla_data.lerobot.video import Clip
 from xlvla_data.name_map import Names
@@ -25,6 +27,14 @@ from xlvla_data.resample import ages_s, as_of
 
 FAR = 0.25
 """No joint is so far [rad] beyond its limits: its numbers are no angles of it."""
+
+UNMAPPED = "unmapped."
+"""Beginning of the feature with those numbers of another one that are none of our joints."""
+
+TABLE_COLUMNS = frozenset(
+    ["episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index", "success"]
+)
+"""Columns of the table of episodes that are used."""
 
 SLACK_NS = 1_000_000
 """Times that differ by less are the same one, rounded."""
@@ -57,12 +67,21 @@ class Foreign:
         names: the map to our names.
         rate_hz: rate that its episodes are to have.
         most_s: an episode is cut where rows or pictures are missing for longer.
+        there: the data set that its episodes are added to, None where they begin one: only what
+            it has, too, can be carried along.
 
     Raises:
         XlvlaError: joints or cameras are missing.
     """
 
-    def __init__(self, data: Dataset, names: Names, rate_hz: int, most_s: float):
+    def __init__(
+        self,
+        data: Dataset,
+        names: Names,
+        rate_hz: int,
+        most_s: float,
+        there: Info | None = None,
+    ):
         self._data = data
         self._names = names
         self._rate_hz = rate_hz
@@ -71,20 +90,35 @@ class Foreign:
             key: _column_names(data, key, names) for key in (names.state, names.action)
         }
         self._cameras = _cameras(data, names)
+        self._carried = _carried(data, names, self._column_names, self._cameras, there)
 
     @property
     def notes(self) -> list[str]:
-        """What is left out of every episode."""
-        used = {self._names.state, self._names.action}
-        unused = [key for key in self._data.info.vectors if key not in used]
+        """What of the data set cannot be read."""
+        return [note for note in self._data.notes if note.startswith("left out")]
+
+    @property
+    def not_taken(self) -> list[str]:
+        """What every episode has and its import does not: features, numbers of them, cameras, and
+        columns of the table of episodes.
+        """
+        carried = {key for key, _ in self._carried.values()}
+        used = {self._names.state, self._names.action, *carried}
+        missing = [key for key in self._data.info.vectors if key not in used]
+        for key in (self._names.state, self._names.action):
+            if key not in carried:
+                unmapped = _unmapped(key, self._column_names[key], self._names)
+                missing += [f"{key}: {name}" for name in unmapped]
         for camera, key in self._data.info.cameras.items():
             if camera not in self._cameras.values():
-                unused.append(key)
-        notes = [note for note in self._data.notes if note.startswith("left out")]
-        if unused:
-            listing = ", ".join(plain(key, 80) for key in unused)
-            notes.append(f"not taken over: {listing}")
-        return notes
+                missing.append(key)
+        facts: dict[str, None] = {}
+        for row in self._data.episodes:
+            facts |= dict.fromkeys(row.row)
+        for name in facts:
+            if name not in TABLE_COLUMNS and "/" not in name:
+                missing.append(f"{name} of the table of episodes")
+        return missing
 
     def parts(self, row: EpisodeRow) -> list[Piece]:
         """An episode cut where its instruction changes, and where rows or pictures are missing for
@@ -130,7 +164,20 @@ class Foreign:
             cameras=cameras,
             state=self._bodies(names.state, columns, stamps),
             command=self._bodies(names.action, columns, ends),
+            carried=self._others(part, stamps),
         )
+
+    def _others(self, part: Piece, stamps: np.ndarray) -> dict[str, SampledStream]:
+        """What is carried along, by the names it has with us."""
+        frames = slice(part.begin, part.end)
+        keys = {key for key, _ in self._carried.values()}
+        columns = self._data.columns(part.row, *keys) if keys else {}
+        streams: dict[str, SampledStream] = {}
+        for ours, (key, numbers) in self._carried.items():
+            names = _number_names(key, self._data.info.vectors[key])
+            values = _rows(columns[key])[frames, numbers]
+            streams[ours] = SampledStream(stamps, values, tuple(names[k] for k in numbers))
+        return streams
 
     def _bodies(
         self, key: str, columns: Mapping[str, np.ndarray], stamps: np.ndarray
@@ -142,6 +189,9 @@ class Foreign:
         for side, parts in self._names.ours().items():
             streams[side] = {}
             for part, joints in parts.items():
+                # A side may have no arm, or no hand
+                if not joints:
+                    continue
                 positions: list[np.ndarray] = []
                 for joint in joints:
                     column = theirs.index(self._names.joints.get(joint, joint))
@@ -198,6 +248,62 @@ class Foreign:
         if len(stamps) == row.length:
             return times, clip
         return stamps, clip
+
+
+def _carried(
+    data: Dataset,
+    names: Names,
+    column_names: Mapping[str, Sequence[str]],
+    cameras: Mapping[str, str],
+    there: Info | None,
+) -> dict[str, tuple[str, list[int]]]:
+    """What is carried along without being understood, by the name it has with us: its feature
+    here, and which of its numbers.
+    """
+    ours = {layout.STATE, layout.ACTION, STAMPS, *(f"{layout.IMAGES}{name}" for name in cameras)}
+    carried: dict[str, tuple[str, list[int]]] = {}
+    for key, feature in data.info.vectors.items():
+        if key in column_names:
+            unmapped = _unmapped(key, column_names[key], names)
+            numbers = [column_names[key].index(name) for name in unmapped]
+            name = f"{UNMAPPED}{key}"
+        else:
+            numbers = list(range(feature.size))
+            name = key
+        if not numbers or name in ours or name.startswith(store.LATENT):
+            continue
+        number_names = _number_names(key, feature)
+        described = layout.vector([number_names[k] for k in numbers], feature.dtype)
+        if there is not None and there.features.get(name) != described:
+            continue
+        if all(_finite(data, row, key, numbers) for row in data.episodes):
+            carried[name] = key, numbers
+    return carried
+
+
+def _unmapped(key: str, column_names: Sequence[str], names: Names) -> list[str]:
+    """The numbers of a feature that are none of our joints."""
+    mapped: set[str] = set()
+    for parts in names.ours().values():
+        for joints in parts.values():
+            mapped.update(names.joints.get(joint, joint) for joint in joints)
+    return [name for name in column_names if name not in mapped]
+
+
+def _number_names(key: str, feature: Feature) -> tuple[str, ...]:
+    """A name for every number of a feature."""
+    return feature.names or tuple(f"{key}{index}" for index in range(feature.size))
+
+
+def _finite(data: Dataset, row: EpisodeRow, key: str, numbers: Sequence[int]) -> bool:
+    """Whether all of these numbers of an episode are finite, as a data set's have to be; an episode
+    that cannot be read is left out for that.
+    """
+    try:
+        values = _rows(data.columns(row, key)[key])
+    except XlvlaError:
+        return True
+    return bool(np.isfinite(values[:, numbers]).all())
 
 
 def _camera(taken: np.ndarray, clip: Clip | EmbeddedClip, stamps: np.ndarray) -> CameraStream:

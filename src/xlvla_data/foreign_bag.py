@@ -32,6 +32,9 @@ JOINTS = (JOINT_STATE, TRAJECTORY, *ARRAYS)
 
 PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
+SEEN = 20
+"""Messages of a topic whose names are looked at: several nodes may publish on one."""
+
 SUFFIXES = (".mcap", ".mcap.zstd", ".db3", ".db3.zstd")
 """Of a bag's files."""
 
@@ -121,6 +124,28 @@ def take(folder: Path, mapped: BagMap, rate_hz: int, source: str) -> RecordedEpi
         state=_bodies(folder, "state", state, names),
         command=_bodies(folder, "action", action, names),
     )
+
+
+def not_taken(folder: Path, mapped: BagMap) -> list[str]:
+    """What a bag has and its conversion does not: topics, joints, and numbers of joints beside
+    their positions.
+    """
+    streams = mapped.streams
+    of_joints = [*streams.state, *streams.action]
+    used = {*of_joints, *mapped.names.cameras.values()}
+    missing = [f"{topic} ({kind})" for topic, kind in topics(folder).items() if topic not in used]
+    taken: set[str] = set()
+    for parts in mapped.names.ours().values():
+        for joints in parts.values():
+            taken.update(mapped.names.joints.get(joint, joint) for joint in joints)
+    for topic, messages in read(folder, list(dict.fromkeys(of_joints)), SEEN).items():
+        for message in messages:
+            names, _ = _positions(topic, message.content, streams.names.get(topic))
+            missing += [f"{topic}: {name}" for name in names if name not in taken]
+            for kind in ("velocity", "effort"):
+                if len(getattr(message.content, kind, ())):
+                    missing.append(f"{topic}: {kind}")
+    return list(dict.fromkeys(missing))
 
 
 def topics(folder: Path) -> dict[str, str]:
@@ -278,6 +303,9 @@ def _bodies(
     for side, parts in names.ours().items():
         bodies[side] = {}
         for part, joints in parts.items():
+            # A side may have no arm, or no hand
+            if not joints:
+                continue
             theirs = [names.joints.get(joint, joint) for joint in joints]
             stream = _having(folder, f"{side} {part} {what}", streams, theirs)
             values = stream.ordered(f"the {side} {part}", theirs)

@@ -22,7 +22,7 @@ class Names:
     """The names and units of another data set, by ours.
 
     Args:
-        hands, arms: of the catalogue, by side; a side has both.
+        hands, arms: of the catalogue, by side; 'none' where a side has no hand, or no arm.
         task: name of a task; '' where it is none of ours.
         joints: its name of a joint by ours, as in 'left_arm_joint1: L_j1'; joints that have our
             names need none.
@@ -57,8 +57,8 @@ class Names:
         names: dict[Side, dict[Part, tuple[str, ...]]] = {}
         for side, hand in self.hands.items():
             joints: dict[Part, Sequence[str]] = {
-                "arm": catalog.arm(self.arms[side]).joints,
-                "hand": catalog.hand(hand).joint_names(side),
+                "arm": catalog.arm_of_side(self.arms[side]).joints,
+                "hand": catalog.hand_of_side(hand).joint_names(side),
             }
             names[side] = {}
             for part in PARTS:

@@ -240,6 +240,8 @@ def _put(writer: Writer, stored: Stored, common: Common) -> None:
         hands = stored.read().action
         for side, hand in stored.hands.items():
             joints = data.info.own["joints"][side]["hand"]
+            if not joints:
+                continue
             key = f"{store.LATENT}{side}"
             columns[key] = hand_latents(common.codec, side, hand, joints, hands[side]["hand"])
             # Its statistics are those of other latents

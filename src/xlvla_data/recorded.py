@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -35,6 +35,9 @@ ENCODINGS: Mapping[str, list[int]] = {
     "mono8": [0, 0, 0],
 }
 """Which channels are red, green and blue, by the encoding of a raw image."""
+
+Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
+"""Rig-wide names by side and part."""
 
 SENSED = "observation.tactile."
 OPERATOR = "operator."
@@ -101,27 +104,30 @@ def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
 def _joint_topics(bag: Bag) -> set[str]:
     """Topics of the states and commands of every part; raises XlvlaError where one is missing."""
     wanted: set[str] = set()
-    for side in bag.info.joints:
-        for part in PARTS:
-            wanted.add(topics.PART_JOINT_STATES.format(side=side, part=part))
-            wanted.add(topics.COMMAND.format(side=side, part=part))
+    for side, part in _parts(bag.info.joints):
+        wanted.add(topics.PART_JOINT_STATES.format(side=side, part=part))
+        wanted.add(topics.COMMAND.format(side=side, part=part))
     missing = sorted(wanted - set(bag.topics))
     if missing:
         raise XlvlaError(f"the recording has no {', '.join(missing)}")
     return wanted
 
 
-def _bodies(
-    template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]
-) -> Bodies:
+def _bodies(template: str, messages: Mapping[str, Sequence[Message]], joints: Joints) -> Bodies:
     """Positions of every part, from the topics of a template."""
-    streams: dict[Side, dict[Part, SampledStream]] = {}
-    for side in sides:
-        streams[side] = {}
-        for part in PARTS:
-            topic = template.format(side=side, part=part)
-            streams[side][part] = _positions(messages[topic])
+    streams: dict[Side, dict[Part, SampledStream]] = {side: {} for side in joints}
+    for side, part in _parts(joints):
+        topic = template.format(side=side, part=part)
+        streams[side][part] = _positions(messages[topic])
     return streams
+
+
+def _parts(joints: Joints) -> Iterator[tuple[Side, Part]]:
+    """The arms and hands that were recorded; what a side does not have has no joints."""
+    for side, parts in joints.items():
+        for part in PARTS:
+            if parts[part]:
+                yield side, part
 
 
 def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:

@@ -84,6 +84,8 @@ class RecordedEpisode:
         state: measured positions [rad] by side and part.
         command: commanded positions [rad] by side and part.
         others: streams that not every recording has, by feature: forces, the operator's hands.
+        carried: numbers of data sets of others that mean nothing to us, by feature; they are kept
+            as they are, whatever their type.
     """
 
     info: EpisodeInfo
@@ -91,3 +93,4 @@ class RecordedEpisode:
     state: Bodies
     command: Bodies
     others: Mapping[str, SampledStream] = field(default_factory=dict[str, SampledStream])
+    carried: Mapping[str, SampledStream] = field(default_factory=dict[str, SampledStream])

@@ -17,6 +17,7 @@ from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import PARTS, SIDES, Part, Side
+from xlvla_data.bag.card import CARD
 from xlvla_data.episode import Column, Episode, EpisodeInfo
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature, Info
@@ -230,6 +231,11 @@ def find(root: Path) -> list[Stored]:
         data = Dataset(folder)
         episodes += [Stored(data, row) for row in data.episodes]
     if not episodes:
+        recorded = any(next(root.glob(f"{depth}{CARD}"), None) for depth in ("", "*/", "*/*/"))
+        if recorded:
+            raise XlvlaError(
+                f"{root} holds recordings, no data set: `xlvla data convert {root} --to DATA` first"
+            )
         raise XlvlaError(f"no episodes in {root}: record or collect some first")
     return episodes
 

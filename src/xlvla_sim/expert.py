@@ -71,6 +71,7 @@ class Expert:
     """Turns the plan of a world's task into commands of its rig."""
 
     def __init__(self, rig: Rig, codec: Codec):
+        rig.refuse_incomplete("a scripted demonstration")
         self.rig = rig
         self.codec = codec
         description = robot.rig_description(rig)

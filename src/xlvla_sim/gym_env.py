@@ -21,7 +21,7 @@ from gymnasium.envs.registration import register, registry
 from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, Part, Side
 
 NAMESPACE = "xlvla"
 VERSION = 0
@@ -72,7 +72,7 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
         parts: list[tuple[Side, Part]] = []
         joints: list[str] = []
         for side in sorted(self.rig.sides):
-            for part in PARTS:
+            for part in self.rig.parts_of(side):
                 parts.append((side, part))
                 joints += self.rig.joint_names(side, part)
         self.parts = tuple(parts)

@@ -12,7 +12,7 @@ from xlvla import catalog, robot
 from xlvla.errors import XlvlaError, unknown, unknown_line
 from xlvla.pinhole import Pinhole
 from xlvla.rig import Camera, Rig
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 from xlvla_sim.render import Renderer
 from xlvla_sim.robot_model import add_robot
 from xlvla_sim.scene import add_room, looking, published_fovy_deg
@@ -185,7 +185,7 @@ class World:
     def _place_robot(self, start: Mapping[str, float]) -> None:
         for side in self.rig.sides:
             positions = {**self.rig.start(side), **start}
-            for part in PARTS:
+            for part in self.rig.parts_of(side):
                 angles = [positions[name] for name in self._names(side, part)]
                 self._place(side, part, np.array(angles))
         self._place_coupled()

@@ -171,10 +171,32 @@ def test_a_hand_moved_to_itself_stays_as_it_was(codec, recorded, hand):
     before = recorded[hand]
     after, (left, right) = move(before, BASE, wearing(hand, hand), codec)
     for side in SIDES:
-        change = after.action[side]["arm"] - before.action[side]["arm"]
-        assert np.abs(change).max() < 0.15
-        assert np.abs(np.diff(change, axis=0)).max() < 0.05
-    assert max(left["midpoint_mm"]) < 1 and max(right["midpoint_mm"]) < 1
+        for part in PARTS:
+            assert np.abs(after.action[side][part] - before.action[side][part]).max() < 1e-6
+            assert np.abs(after.measured[side][part] - before.measured[side][part]).max() < 1e-6
+    assert max(left["midpoint_mm"]) < 0.01 and max(right["midpoint_mm"]) < 0.01
+
+
+MIRROR = np.array([-1, 1, -1, 1, -1, 1, -1])
+"""Signs of the xArm7's joints in the mirror of the rig's middle plane."""
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_left_and_right_stay_mirror_images_without_a_jump(codec, source, target):
+    here = wearing(source, source)
+    there = wearing(target, target)
+    arm = reach(here, "right")
+    hand = closing(codec, source, "right")
+    moved = {}
+    for side, path in (("right", arm), ("left", arm * MIRROR)):
+        moved[side] = Retargeter(Limb(here, side), Limb(there, side), codec)(path, hand, RATE_HZ)
+    # The two sides of a codec are taught apart and agree to some degrees.
+    assert np.abs(moved["left"].hand - moved["right"].hand).max() < 0.3
+    assert np.abs(moved["left"].arm * MIRROR - moved["right"].arm).max() < 0.1
+    for side in SIDES:
+        steps = np.abs(np.diff(moved[side].arm, axis=0)).max()
+        assert steps < 2 * np.abs(np.diff(arm, axis=0)).max()
+        assert not moved[side].held.any()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +238,7 @@ def test_the_report_says_what_is_left(codec, recorded):
     for row in rows:
         assert len(row["midpoint_mm"]) == len(row["wrist_deg"]) == FRAMES
         assert max(row["midpoint_mm"]) < 1 and max(row["wrist_deg"]) < 0.3 and row["held"] == []
+        assert len(row["arm_rad"]) == FRAMES and 0 < max(row["arm_rad"]) < 0.8
     json.dumps(rows)
 
 

@@ -168,6 +168,21 @@ def test_a_bag_of_another_stack_becomes_episodes_by_a_map(tmp_path, storage):
     assert "2 there before" in run("convert", tmp_path / "bags", *options)[0]
 
 
+def test_what_a_bag_has_beside_the_map_is_counted_and_named(tmp_path):
+    record(tmp_path / "bags/monday")
+    fewer = {ours: theirs for ours, theirs in MAP["joints"].items() if theirs in ARM}
+    mapped = saved(tmp_path, hands={"right": "none"}, joints=fewer, action="/controller/command")
+    text, code = run("convert", tmp_path / "bags", "--to", tmp_path / "to", "--map", mapped)
+    assert code == 0, text
+    closing = text.splitlines()[-1]
+    assert closing.startswith("8 not taken over: ")
+    assert "/camera/depth/image_raw (sensor_msgs/msg/Image)" in closing
+    assert "/hand/command (std_msgs/msg/Float64MultiArray)" in closing
+    assert all(f"/joint_states: {name}" in closing for name in HAND)
+    (stored,) = store.find(tmp_path / "to")
+    assert stored.read().action["right"]["hand"].shape[1] == 0
+
+
 def test_a_map_is_proposed_that_needs_little_to_be_filled_in(tmp_path):
     record(tmp_path / "bags/monday")
     bodies = ("--hands", "right=inspire", "--arms", "right=xarm7")

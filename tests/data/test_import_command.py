@@ -458,3 +458,83 @@ def test_numbers_that_can_be_no_such_angles_are_left_out_with_a_line(tmp_path):
                 map_of(tmp_path / "map.yaml", range=entry),
                 *BODIES,
             )
+
+
+def beside(root, key, rows, names=None):
+    """Adds a feature of numbers, the same rows in every episode."""
+    path = root / layout.INFO
+    described = json.loads(path.read_text())
+    described["features"][key] = {
+        "dtype": str(rows.dtype),
+        "shape": [rows.shape[1]],
+        "names": names,
+    }
+    path.write_text(json.dumps(described))
+    for table in (root / "data").rglob("*.parquet"):
+        known = pq.read_table(table)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+        pq.write_table(known.append_column(key, column), table)
+
+
+def renamed(root, ours, theirs):
+    """Gives a number of state and action a name of its own."""
+    path = root / layout.INFO
+    path.write_text(path.read_text().replace(f'"{ours}"', f'"{theirs}"'))
+
+
+def test_numbers_that_mean_nothing_to_us_are_carried_along(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    ticks = np.arange(120, dtype=np.int64).reshape(60, 2) + 2**40
+    beside(root, "observation.ticks", ticks, ["first", "second"])
+    forces = np.linspace(0, 1, 180).reshape(60, 3)
+    beside(root, "observation.force", forces)
+    text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+    assert code == 0 and "not taken over" not in text
+    read = store.find(tmp_path / "to")[0].read()
+    assert read.others["observation.ticks"].names == ("first", "second")
+    assert read.others["observation.ticks"].values.tolist() == ticks.tolist()
+    assert read.others["observation.force"].values.tolist() == forces.tolist()
+    assert run("check", tmp_path / "to")[1] == 0
+
+
+def test_joints_that_are_not_mapped_are_carried_along(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    renamed(root, "left_arm_joint7", "base_x")
+    right = ("--hands", "right=inspire", "--arms", "right=xarm7")
+    text, code = run("import", root, "--to", tmp_path / "to", *right)
+    assert code == 0 and "not taken over" not in text
+    read = store.find(tmp_path / "to")[0].read()
+    carried = read.others["unmapped.observation.state"]
+    assert set(carried.names) == {"base_x", *OURS[:6], *OURS[7:13]}
+    column = carried.names.index("left_arm_joint1")
+    assert np.allclose(carried.values[:, column], MADE.measured["left"]["arm"][:, 0], atol=1e-5)
+
+
+def test_what_cannot_be_carried_along_is_counted_and_named_in_the_closing_line(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    run("import", root, "--to", tmp_path / "to", *BODIES)
+    later = foreign(tmp_path / "later", lambda name: name, frames=50)
+    beside(later, "observation.force", np.zeros((50, 3)))
+    text, code = run("import", later, "--to", tmp_path / "to", *BODIES)
+    assert code == 0
+    closing = text.splitlines()[-1]
+    assert closing.endswith("1 not taken over: observation.force")
+    broken = foreign(tmp_path / "broken", lambda name: name)
+    beside(broken, "observation.force", np.full((60, 3), np.nan))
+    text, code = run("import", broken, "--to", tmp_path / "other", *BODIES)
+    assert code == 0 and "2 episodes imported" in text
+    assert text.splitlines()[-1].endswith("1 not taken over: observation.force")
+
+
+def test_an_arm_without_a_hand_is_imported(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    bare = ("--hands", "left=none,right=inspire", "--arms", "left=xarm7,right=none")
+    text, code = run("import", root, "--to", tmp_path / "to", *bare)
+    assert code == 0, text
+    read = store.find(tmp_path / "to")[0].read()
+    assert {side: parts["arm"].shape for side, parts in read.action.items()} == {
+        "left": (60, 7),
+        "right": (60, 0),
+    }
+    assert set(read.latent) == {"right"}
+    assert run("check", tmp_path / "to")[1] == 0

@@ -140,8 +140,12 @@ def test_text_truth_languages_and_nested_features_are_named_and_numbers_are_kept
     columns = first.data.columns(first.row)
     assert columns["pressed"][:3, 0].tolist() == [True, False, True]
     assert columns["grid"].shape == (40, 2, 3)
-    _, text = taken_over(root, tmp_path / "to")
-    assert "not taken over:" in text and "pressed, grid" in text
+    (read, _), text = taken_over(root, tmp_path / "to")
+    assert "left out: note (of type 'string')" in text
+    assert "pressed" not in text and "grid" not in text
+    assert read.others["pressed"].values.dtype == bool
+    assert read.others["pressed"].values[:3, 0].tolist() == [True, False, True]
+    assert read.others["grid"].values.tolist() == [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]] * 40
     run("merge", root, "--to", tmp_path / "merged")
     merged = store.find(tmp_path / "merged")[0]
     assert merged.data.columns(merged.row)["grid"].tolist() == [grid] * 40

@@ -2,7 +2,9 @@
 field, a CRC by its definition.
 
 `python g1_peer.py DOMAIN` drives the left shoulder to 0.5 rad with rt/arm_sdk and prints what it
-found as JSON; with `rival` it only is a writer of rt/arm_sdk until it is ended.
+found as JSON; with `rival` it only is a writer of rt/arm_sdk until it is ended. With `example` it
+is configured as Unitree's SDK is, and says as little as the SDK's example of rt/arm_sdk in C++: no
+mode_machine and no CRC.
 """
 
 import json
@@ -25,6 +27,10 @@ from xlvla_drivers.arms import g1_dds, g1_frames
 CONFIG = """<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo"/></Interfaces>
 <AllowMulticast>false</AllowMulticast></General><Discovery><ParticipantIndex>auto</ParticipantIndex>
 <Peers><Peer Address="127.0.0.1"/></Peers></Discovery></Domain></CycloneDDS>"""
+
+SDK_CONFIG = """<CycloneDDS><Domain Id="any"><General><Interfaces>
+<NetworkInterface name="lo" priority="default" multicast="default"/></Interfaces></General>
+</Domain></CycloneDDS>"""
 
 
 @dataclass
@@ -181,18 +187,24 @@ def same_bytes_as_ours():
 
 def main():
     number = int(sys.argv[1])
-    domain = Domain(number, CONFIG)
+    example = "example" in sys.argv
+    domain = Domain(number, SDK_CONFIG if example else CONFIG)
     participant = DomainParticipant(number)
     writer = DataWriter(participant, Topic(participant, "rt/arm_sdk", LowCmd))
     if "rival" in sys.argv:
         print("writing", flush=True)
         while True:
-            writer.write(command(0, 0.5, 0.0))
+            # Of another robot, so that ours counts what our driver says alone.
+            writer.write(command(6, 0.5, 0.0))
             time.sleep(0.02)
     reader = DataReader(participant, Topic(participant, "rt/lowstate", LowState))
     first = wait_for_state(reader)
     for tick in range(150):
-        writer.write(command(first.mode_machine, 0.5, tick / 100 if tick < 100 else 1.0))
+        mode_machine = 0 if example else first.mode_machine
+        made = command(mode_machine, 0.5, tick / 100 if tick < 100 else 1.0)
+        if example:
+            made.crc = 0
+        writer.write(made)
         time.sleep(0.005)
     reader.take(1)
     last: Any = wait_for_state(reader)

@@ -201,6 +201,18 @@ def test_a_peer_with_the_librarys_own_encoder_moves_the_emulated_robot(emulators
     np.testing.assert_allclose(emulators["right"].position, HOME["right"], atol=STILL_RAD)
 
 
+def test_a_program_that_says_as_little_as_the_vendors_example_moves_it_too(emulators):
+    ran = subprocess.run(
+        [sys.executable, str(PEER), str(DOMAIN), "example"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["shoulder"] == pytest.approx(0.5, abs=STILL_RAD)
+    assert not {"corrupt", "wrong mode_machine"} & set(emulators["left"].counts)
+
+
 # our driver
 
 

@@ -60,3 +60,11 @@ def test_ghosts_are_solid_shapes_near_their_hand_and_replace_the_older_ones(chun
         assert o.x**2 + o.y**2 + o.z**2 + o.w**2 == pytest.approx(1.0)
         assert min(marker.scale.x, marker.scale.y, marker.scale.z) > 0 and 0 < marker.color.a < 1
         assert marker.header.frame_id == "world"
+
+
+def test_a_side_without_a_hand_has_nothing_to_show(chunk):
+    bare = rig_file.with_choices(RIG, hands={"left": "none"})
+    positions = {"left": {"arm": chunk["left"]["arm"]}, "right": chunk["right"]}
+    shown = {marker.ns for marker in ChunkMarkers(bare).markers(positions, 7).markers}
+    assert "right ghost 0" in shown
+    assert not any(name.startswith("left") for name in shown)

@@ -14,7 +14,7 @@ from xlvla.ros import convert, forms, topics
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 
 RATE_HZ = 30.0
 
@@ -26,8 +26,7 @@ class JointStatesNode(RigNode):
         super().__init__("joint_states")
 
     def configure(self) -> None:
-        keys: list[tuple[Side, Part]] = [(side, part) for side in self.rig.sides for part in PARTS]
-        self._names = {key: self.rig.joint_names(*key) for key in keys}
+        self._names = {key: self.rig.joint_names(*key) for key in self.rig.parts}
         self._readers = {
             key: Reader(self, topics.joint_states(*key), forms.joints(names, self.clock.now_ns))
             for key, names in self._names.items()

@@ -17,7 +17,7 @@ from xlvla import robot, urdf
 from xlvla.kinematics import Kinematics
 from xlvla.rig import Rig
 from xlvla.ros.convert import stamp
-from xlvla.types import PARTS, Part, Side, scoped
+from xlvla.types import Part, Side, scoped
 
 GHOSTS = 4
 """How many hands are shown along a chunk."""
@@ -46,8 +46,9 @@ class ChunkMarkers:
 
     def __init__(self, rig: Rig):
         description = robot.rig_description(rig)
+        self._parts = rig.parts
         self._names: dict[Side, list[str]] = {
-            side: [name for part in PARTS for name in rig.joint_names(side, part)]
+            side: [name for part in rig.parts_of(side) for name in rig.joint_names(side, part)]
             for side in rig.sides
         }
         self._kinematics = Kinematics(
@@ -67,9 +68,7 @@ class ChunkMarkers:
         """The chunk's markers; `positions` are [T, J] rad by side and part, every side of the
         rig.
         """
-        rows = np.concatenate(
-            [positions[side][part] for side in self._names for part in PARTS], axis=1
-        )
+        rows = np.concatenate([positions[side][part] for side, part in self._parts], axis=1)
         ghosts = np.linspace(len(rows) / GHOSTS, len(rows) - 1, GHOSTS).astype(int)
         markers = [_marker("", 0, Marker.DELETEALL, (0.0, 0.0, 0.0), ns, action=Marker.DELETEALL)]
         for side in self._names:

@@ -10,7 +10,7 @@ from xlvla.rig import Rig
 from xlvla.ros import convert, forms, topics
 from xlvla.ros.convert import SECOND, Joints
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 
 
 class Measured:
@@ -18,7 +18,7 @@ class Measured:
 
     def __init__(self, node: Node, rig: Rig, side: Side):
         self._names: dict[Part, tuple[str, ...]] = {
-            part: rig.joint_names(side, part) for part in PARTS
+            part: rig.joint_names(side, part) for part in rig.parts_of(side)
         }
         self._readers: dict[Part, Reader[Joints]] = {
             part: Reader(node, topics.joint_states(side, part), forms.joints(names))
@@ -34,13 +34,14 @@ class Measured:
         for part, reader in self._readers.items():
             self._look(part, reader, now_ns)
         oldest_ns = max(valid_since_ns, now_ns - self._stale_ns)
-        for part in PARTS:
-            if part not in self._newest:
-                return None
+        positions: list[np.ndarray] = []
+        for part in self._names:
+            newest = self._newest.get(part)
             # One of the future is from before the clock was set back.
-            if not oldest_ns <= self._newest[part].stamp_ns <= now_ns + forms.FUTURE_NS:
+            if newest is None or not oldest_ns <= newest.stamp_ns <= now_ns + forms.FUTURE_NS:
                 return None
-        return np.concatenate([self._newest[part].position for part in PARTS])
+            positions.append(newest.position)
+        return np.concatenate(positions)
 
     def _look(self, part: Part, reader: Reader[Joints], now_ns: int) -> None:
         """Keeps the newest report of a part; one of the future would stay fresh when its device has

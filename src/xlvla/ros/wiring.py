@@ -14,7 +14,7 @@ from xlvla.graph import NodeSpec, nodes
 from xlvla.rig import Rig
 from xlvla.ros import camera_publisher, topics
 from xlvla.ros.topics import Service, Topic
-from xlvla.types import PARTS, SOURCES, Part, Side
+from xlvla.types import SOURCES, Part, Side
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _recorder(rig: Rig, part: str) -> Wiring:
 
 
 def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
-    return tuple(topic(side, part) for side in rig.sides for part in PARTS)
+    return tuple(topic(side, part) for side, part in rig.parts)
 
 
 _ORDERS = (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME)

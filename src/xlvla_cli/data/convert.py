@@ -103,7 +103,7 @@ def convert(
 
 @dataclass
 class ConversionReport:
-    """What became of the recordings."""
+    """What became of the recordings; `not_taken` is what bags of others have beside it."""
 
     converted: int = 0
     there: int = 0
@@ -112,6 +112,7 @@ class ConversionReport:
     recorded_s: float = 0.0
     spent_s: float = 0.0
     roots: set[Path] = field(default_factory=set[Path])
+    not_taken: dict[str, None] = field(default_factory=dict[str, None])
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,10 @@ def _one(
     report.converted += 1
     report.recorded_s += seconds
     report.spent_s += time.monotonic() - began
+    if work.mapped is not None:
+        from xlvla_data.foreign_bag import not_taken
+
+        report.not_taken |= dict.fromkeys(not_taken(folder, work.mapped))
     return findings
 
 
@@ -320,3 +325,6 @@ def _say(report: ConversionReport, to: Path) -> None:
             f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real "
             "time, every frame read back"
         )
+    if report.not_taken:
+        listing = ", ".join(plain(name, 80) for name in report.not_taken)
+        print(f"{len(report.not_taken)} not taken over: {listing}")

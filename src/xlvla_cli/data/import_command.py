@@ -17,7 +17,9 @@ from xlvla_cli.options import listed
 if TYPE_CHECKING:
     from xlvla_data.convert import AgeLimits
     from xlvla_data.foreign import Foreign, Piece
+    from xlvla_data.lerobot.layout import Info
     from xlvla_data.lerobot.reader import EpisodeRow
+    from xlvla_data.name_map import Names
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +53,7 @@ def import_dataset(
     """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,
     and everything is read back.
 
+    Numbers that mean nothing to xlvla are carried along; what cannot be is named in the last line.
     An episode that cannot be imported is left out with a line, and the exit code is then 1.
     """
     from rich.progress import track
@@ -69,7 +72,7 @@ def import_dataset(
     lines = list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
-        theirs = foreign.Foreign(data, names, rate, work.most_s)
+        theirs = foreign.Foreign(data, names, rate, work.most_s, _there(to, names))
         for row in track(data.episodes, "episodes", transient=True):
             lines += work.all(theirs, row, report)
     for line in (*lines, *theirs.notes):
@@ -79,8 +82,20 @@ def import_dataset(
         left_out += f", {report.left_out} left out"
     if report.frames:
         left_out += f", {report.frames} frames left out of others"
+    if theirs.not_taken:
+        listing = ", ".join(plain(name, 80) for name in theirs.not_taken)
+        left_out += f"; {len(theirs.not_taken)} not taken over: {listing}"
     print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
     raise typer.Exit(1 if report.left_out else 0)
+
+
+def _there(to: Path, names: Names) -> Info | None:
+    """The data set that the episodes are added to, where it is there already."""
+    from xlvla_data import store
+    from xlvla_data.lerobot import layout
+
+    root = store.root_of(to, names.task, names.hands)
+    return layout.read_info(root) if (root / layout.INFO).is_file() else None
 
 
 @dataclass

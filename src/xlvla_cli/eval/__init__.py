@@ -62,6 +62,7 @@ def evaluate(
             "and --videos"
         )
     base = with_policy(rig_file.load(plan.rig), plan.policy)
+    base.refuse_incomplete("an evaluation")
     holdout = pairs.parse(plan.holdout or recorded_holdout(base))
     trials = [replace(trial, film=film) for trial in _trials(base, plan)]
     outcomes = _play_all(trials, OutcomeFile(out, fresh=fresh), out, plan)

@@ -167,12 +167,13 @@ class EpisodeRunner:
         for side, rows in self.commanded.items():
             rows.append(targets.get(side, rows[-1]))
             named = dict(zip(self.names[side], rows[-1], strict=True))
-            for part in PARTS:
+            for part in self.rig.parts_of(side):
                 names = self.rig.joint_names(side, part)
                 self.world.command(side, part, {name: named[name] for name in names})
 
     def _measured(self, side: Side) -> np.ndarray:
-        return np.concatenate([self.world.joint_state(side, part)[0] for part in PARTS])
+        parts = self.rig.parts_of(side)
+        return np.concatenate([self.world.joint_state(side, part)[0] for part in parts])
 
 
 def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
@@ -187,4 +188,5 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
 
 def _points(chunk: Chunk, side: Side) -> np.ndarray:
     """A chunk's positions [T, N] rad of a side, those of the arm first."""
-    return np.concatenate([chunk.positions[side][part] for part in PARTS], 1)
+    positions = chunk.positions[side]
+    return np.concatenate([positions[part] for part in PARTS if part in positions], 1)

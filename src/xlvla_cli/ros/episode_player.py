@@ -18,7 +18,7 @@ from xlvla.ros import convert, statuses, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.measured import Measured
 from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side, Source
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Part, Side, Source
 from xlvla_cli.ros.operator import Operator
 
 SOURCE: Source = "replay"
@@ -190,7 +190,7 @@ class Replayer:
         for side, pose in first.items():
             arm = slice(0, len(self._rig.joint_names(side, "arm")))
             distance = np.abs(here[side] - pose)[arm]
-            if distance.max() > NEAR_RAD:
+            if distance.size and distance.max() > NEAR_RAD:
                 joint = self._names[side][int(distance.argmax())]
                 state = f"; motion says {self._motion}" if self._motion else ""
                 raise XlvlaError(
@@ -213,7 +213,7 @@ class Replayer:
         numbers = np.arange(len(frames))
         columns = [np.interp(at, numbers, column) for column in frames.T]
         errors = np.abs(np.stack(measured) - np.stack(columns, axis=1))
-        for part in PARTS:
+        for part in self._rig.parts_of(side):
             names = self._rig.joint_names(side, part)
             own = errors[:, [self._names[side].index(name) for name in names]]
             largest = own.max(axis=0)

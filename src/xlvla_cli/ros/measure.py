@@ -47,7 +47,8 @@ class Measure:
             for source in SOURCES
             if sources.get(source)
         ]
-        self._commands = Reader(node, topics.command(side, "arm").history(2000))
+        first_part = rig.parts_of(side)[0]
+        self._commands = Reader(node, topics.command(side, first_part).history(2000))
         self._seen: dict[int, int] = {}
         self._unanswered_ns = deque[int](maxlen=MOST_UNANSWERED)
         self._last_command_ns: int | None = None

@@ -21,13 +21,16 @@ def register(app: typer.Typer) -> None:
 
 
 def simulated_rig(rig: str, task: str) -> Rig:
-    """A rig with another task, by the paper's code or its name."""
+    """A rig with another task, by the paper's code or its name; refuses one that the scripted
+    expert cannot drive.
+    """
     from xlvla import paper
     from xlvla.rig_file import load
 
     base = load(rig)
     if base.sim is None:
         raise XlvlaError(f"rig '{rig}' has no `sim` section, so there is nothing to simulate")
+    base.refuse_incomplete("a scripted demonstration")
     return replace(base, sim=replace(base.sim, task=paper.task(task)))
 
 

@@ -30,7 +30,8 @@ class EpisodeCard:
         task: name of the simulated task; '' where none is known.
         instruction: the task instruction.
         hands: by side.
-        joints: names by side and part, in the order of the catalogue.
+        joints: names by side and part, in the order of the catalogue; none of a part that the side
+            does not have.
         rates_hz: rates that the rig specifies, by topic.
         rig: the rig's document.
         rig_hash: its short SHA-256.

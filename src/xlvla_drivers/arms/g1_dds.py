@@ -127,7 +127,9 @@ HandState = _message(
 class Bus:
     """One participant of a DDS domain on one network interface (name or IP number).
 
-    On the loopback interface participants find each other without multicast, which it has none of.
+    On the loopback interface participants find each other by its address, whether it takes
+    multicast or not, and announce themselves by multicast, too, as Unitree's SDK does there. Data
+    goes to each reader by itself.
     """
 
     def __init__(self, interface: str, domain: int):
@@ -135,7 +137,7 @@ class Bus:
         general = ""
         peers = ""
         if interface in ("lo", "127.0.0.1"):
-            general = "<AllowMulticast>false</AllowMulticast>"
+            general = "<AllowMulticast>spdp</AllowMulticast>"
             peers = '<Peers><Peer Address="127.0.0.1"/></Peers>'
         config = _CONFIG.format(interface=f'{kind}="{interface}"', general=general, peers=peers)
         try:

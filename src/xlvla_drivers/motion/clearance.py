@@ -4,6 +4,7 @@ obstacles.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,10 @@ class Verdict:
     pace: float
     gap: str
     distance_m: float
+
+
+NOTHING_WATCHED = Verdict(1.0, "nothing is watched", math.inf)
+"""Of a rig without distances to keep, as of a hand on a bench without a table."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,8 @@ class Clearance:
             ahead: the poses [N] that its chunks want `AHEAD_S` of their time later.
             rate: the pace at which it plays.
         """
+        if not self.distances.gaps:
+            return NOTHING_WATCHED
         poses = [here, *ahead]
         low = np.min(poses, axis=0)
         high = np.max(poses, axis=0)

@@ -15,7 +15,7 @@ from xlvla.motion import Box, Margin
 from xlvla.rig import Rig
 from xlvla.robot import rig_description
 from xlvla.solids import Solid
-from xlvla.types import PARTS, Part, Side, scoped
+from xlvla.types import Part, Side, scoped
 from xlvla_drivers.motion.levers import Body, Levers, outermost
 
 TABLE = "table"
@@ -62,7 +62,7 @@ class Distances:
         description = rig_description(rig)
         self.joints: list[str] = []
         for side in rig.sides:
-            for part in PARTS:
+            for part in rig.parts_of(side):
                 self.joints.extend(rig.joint_names(side, part))
         self._kinematics = Kinematics(description, self.joints)
         self._shapes = geometry_of(self._kinematics.model, description)
@@ -272,7 +272,8 @@ def _joints_above(arm: urdf.Description, link: str) -> int:
 
 def _reaching(rig: Rig, side: Side) -> Iterator[str]:
     """The flange and the fingertips of a side."""
-    yield scoped(side, "arm", rig.arm(side).flange)
+    if "arm" in rig.parts_of(side):
+        yield scoped(side, "arm", rig.arm(side).flange)
     for link in rig.hand(side).tip_links(side).values():
         yield scoped(side, "hand", link)
 

@@ -56,8 +56,10 @@ class Levers:
         # Joint 0 of a pinocchio model is the universe.
         joints = range(1, self._model.njoints)
         self._carries = _carries(self._model, joints, bodies)
-        self._first = np.array([first for first, _ in pairs])
-        self._second = np.array([len(bodies) if second is None else second for _, second in pairs])
+        first = [first for first, _ in pairs]
+        second = [len(bodies) if other is None else other for _, other in pairs]
+        self._first = np.array(first, dtype=int)
+        self._second = np.array(second, dtype=int)
         self._between = self._carries[self._first] ^ self._carries[self._second]
         self.moved = self._between @ spread > 0
         # The commanded joint that moves each joint of the model. Sorted by it, the joints that one

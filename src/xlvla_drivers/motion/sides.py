@@ -10,7 +10,9 @@ from xlvla_drivers.motion.player import Player
 
 
 def side_player(rig: Rig, side: Side) -> Player:
-    """The player of one side's arm and hand, with the limits of their URDFs."""
+    """The player of one side's arm and hand, with the limits of their URDFs; a part that the side
+    does not have has no joints.
+    """
     arm = rig.arm(side).limits
     hand = rig.hand(side).limits(side)
     hand_lower, hand_upper = rig.hand(side).command_range(side)

@@ -43,6 +43,8 @@ class Tracking:
         Returns:
             a line about an arm that is not where it was commanded, '' for one that is.
         """
+        if not self._joints:
+            return ""
         if self._commands and now_s < self._commands[-1][0]:
             # The clock was set back: commands before that are taken as of now.
             self._commands = deque((now_s, pose) for _, pose in self._commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from xlvla.ros.forms import Device
 from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.lost_time import LostTime
 from xlvla_drivers.motion.passage import Passage
@@ -89,7 +90,7 @@ class MotionLoop:
         self._sources = Reader(node, topics.SOURCE, forms.WORDS)
         self._devices: list[DeviceReader] = []
         for side in self._sides:
-            for part in PARTS:
+            for part in self._rig.parts_of(side.side):
                 reader = Reader(node, topics.device(side.side, part), forms.DEVICE)
                 self._devices.append(DeviceReader(side, part, reader))
         # What services ask for, until the loop has done it.
@@ -378,7 +379,11 @@ class MotionLoop:
         if verdict is not None:
             self._health.counts["braked before a distance"] = self._motion.braked
             self._health.fact("pace", f"{self._motion.pace.beat.rate:.2f}")
-            self._health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
+            if math.isfinite(verdict.distance_m):
+                nearest = f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm"
+            else:
+                nearest = verdict.gap
+            self._health.fact("nearest", nearest)
         if self._authority.moves:
             self._health.ok(self._state)
         else:

@@ -15,7 +15,7 @@ from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_HZ, PARTS, SOURCES, Part, Side
+from xlvla.types import CHUNK_HZ, SOURCES, Part, Side
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.home import way_home
@@ -52,14 +52,16 @@ class SideStream:
         self.muted: set[Part] = set()
         self._measured = Measured(node, node.rig, side)
         self._chunks = _chunk_streams(node, side, player.joints)
-        names = {part: node.rig.joint_names(side, part) for part in PARTS}
+        parts = node.rig.parts_of(side)
+        names = {part: node.rig.joint_names(side, part) for part in parts}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
-        self._publishers = {part: node.publisher(topic(side, part)) for part in PARTS}
+        self._publishers = {part: node.publisher(topic(side, part)) for part in parts}
         self._messages = {part: CommandMessage(joints) for part, joints in names.items()}
         # The arm's joints come first, the hand's after them.
-        arm = len(names["arm"])
+        arm_joints = names.get("arm", ())
+        arm = len(arm_joints)
         self._joints: dict[Part, slice] = {"arm": slice(arm), "hand": slice(arm, None)}
-        self._tracking = Tracking(names["arm"])
+        self._tracking = Tracking(arm_joints)
         self._home = np.array(list(node.rig.start(side).values()))
         # When it was last home: chunks decided on before that are of another place.
         self._home_ns = 0
@@ -145,10 +147,10 @@ class SideStream:
         if self.homing and not self.player.has_chunk(now_ns / SECOND):
             self.homing = False
             self._home_ns = now_ns
-        for part, joints in self._joints.items():
+        for part, publisher in self._publishers.items():
             if part not in self.muted:
-                message = self._messages[part].fill(now_ns, command[joints], origin)
-                self._publishers[part].publish(message)
+                joints = command[self._joints[part]]
+                publisher.publish(self._messages[part].fill(now_ns, joints, origin))
 
 
 def _chunk_streams(node: RigNode, side: Side, joints: Sequence[str]) -> tuple[ChunkStream, ...]:

@@ -18,7 +18,6 @@ from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
-from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 POLL_HZ = 50.0
@@ -229,9 +228,10 @@ class PolicyNode(RigNode):
     def _publish(self, chunk: Chunk, now_ns: int) -> None:
         for side, parts in chunk.positions.items():
             names: list[str] = []
-            for part in PARTS:
+            own = self.rig.parts_of(side)
+            for part in own:
                 names += self.rig.joint_names(side, part)
-            points = np.concatenate([parts[part] for part in PARTS], axis=1)
+            points = np.concatenate([parts[part] for part in own], axis=1)
             self._chunks[side].publish(
                 convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz)
             )
@@ -297,7 +297,7 @@ def require_joints(chunk: Chunk, rig: Rig) -> None:
         if side not in rig.sides:
             raise unknown("side of the policy's chunk", side, rig.sides)
         frames = max(len(rows) for rows in parts.values())
-        for part in PARTS:
+        for part in rig.parts_of(side):
             joints = len(rig.joint_names(side, part))
             shape = np.shape(parts[part]) if part in parts else ()
             if shape != (frames, joints):

@@ -17,7 +17,7 @@ from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 from xlvla_policy.history import History
 
 
@@ -143,7 +143,8 @@ class Observer:
             self._images[name] = FreshTopic(node, topic, forms.picture(width, height))
         self._parts: dict[Side, dict[Part, PartState]] = {}
         for side in rig.sides:
-            self._parts[side] = {part: PartState(node, policy, side, part) for part in PARTS}
+            parts = rig.parts_of(side)
+            self._parts[side] = {part: PartState(node, policy, side, part) for part in parts}
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._reset_id = 0
         self.valid_since_ns = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
-from xlvla.types import SIDES, Side, scoped
+from xlvla.types import PARTS, SIDES, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.store import Stored
@@ -111,6 +111,11 @@ def _source(root: Path, weight: float, stored: Sequence[Stored]) -> DataSource:
 def _body(root: Path, side: Side, info: EpisodeInfo) -> Body:
     """The arm and hand that the columns of a side belong to; refuses joints of no hand or arm."""
     recorded = info.joints[side]
+    for part in PARTS:
+        if not recorded[part]:
+            raise XlvlaError(
+                f"{root}: the {side} side has no {part}; a policy is trained on arms with hands"
+            )
     body = Body(_arm(root, side, recorded["arm"]), info.hands[side])
     _, hand_joints = names(side, body)
     missing = sorted(set(hand_joints) - set(recorded["hand"]))

@@ -43,6 +43,7 @@ def refuse_rig(rig: Rig, config: VlaConfig, committed: int) -> None:
     Args:
         committed: longest action prefix [frames] they were trained with; 0 without.
     """
+    rig.refuse_incomplete("this policy")
     refuse_other_sides(rig, config)
     if not set(config.cameras) & set(rig.cameras):
         known = ", ".join(rig.cameras) or "none"

@@ -19,7 +19,7 @@ from xlvla.rig import Camera, Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.node import RigNode
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 from xlvla_sim.pace import Due, Pacer
 from xlvla_sim.world import World
 
@@ -78,7 +78,7 @@ class WorldNode(RigNode):
 
     @property
     def parts(self) -> list[tuple[Side, Part]]:
-        return [(side, part) for side in self.rig.sides for part in PARTS]
+        return list(self.rig.parts)
 
     def work(self, stop: threading.Event) -> None:
         world = World(self._simulated)

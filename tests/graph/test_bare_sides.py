@@ -1,0 +1,145 @@
+"""An arm without a hand beside a hand on a bench: driven, recorded, converted and read back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+pytest.importorskip("rclpy")
+pytest.importorskip("mcap")
+
+from recording_desk import Desk
+
+import xlvla_cli
+from xlvla import rig_file
+from xlvla.recording import RecorderConfig
+from xlvla.ros import topics
+from xlvla.run import interruptible, own_domain
+from xlvla_cli.commands import register_all
+from xlvla_cli.ros.session import Session
+from xlvla_data import store
+from xlvla_data.bag.reader import Bag
+from xlvla_data.commanded_motion import performance
+
+RIG = """
+name: bare
+sides:
+  left:
+    arm: {type: xarm7, xyz: [0, 0.4, 0], home: {joint4: 0.6}, device: {emulated: true}}
+    hand: {type: none}
+  right:
+    arm: {type: none, xyz: [0, -0.6, 0.3]}
+    hand: {type: ability, device: {emulated: true, rate_hz: 100}}
+policy: {type: wave}
+sim: null
+"""
+
+MOVED_RAD = 0.08
+MOVES = {"left": "left_arm_joint4", "right": "right_hand_index_q1"}
+"""The joint of each side that is moved."""
+
+WAVE = """
+import numpy as np
+from xlvla.policy import Chunk
+
+MOVED_RAD = 0.08
+MOVES = {"left": ("arm", 3), "right": ("hand", 2)}
+
+class Wave:
+    # Moves one joint of each side by so much, from where the side was seen first.
+    frames, rate_hz = 20, 20.0
+    goals = {}
+
+    def predict(self, observation):
+        positions = {}
+        for side, parts in observation.executed.items():
+            positions[side] = {}
+            for part, rows in parts.items():
+                goal = self.goals.setdefault((side, part), self.goal(side, part, rows[-1]))
+                way = np.linspace(0, 1, self.frames)[:, None]
+                positions[side][part] = rows[-1] + way * (goal - rows[-1])
+        return Chunk(observation.stamp_ns, self.rate_hz, positions, {})
+
+    def goal(self, side, part, here):
+        moved_part, joint = MOVES[side]
+        return here + MOVED_RAD * ((part == moved_part) & (np.arange(len(here)) == joint))
+
+def load(rig, *, threads=1):
+    return Wave()
+"""
+"""A policy of one's own."""
+
+app = typer.Typer()
+register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "bare.yaml").write_text(RIG)
+    (folder / "wave.py").write_text(WAVE)
+    recorder = RecorderConfig(
+        folder=str(folder / "recordings"), task="wave", instruction="Wave.", least_free_gb=1e-6
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLVLA_POLICIES", str(folder))
+        yield replace(rig_file.load(folder / "bare.yaml"), recorder=recorder)
+
+
+@pytest.fixture(scope="module")
+def recording(rig) -> Path:
+    """An episode of two seconds in which one joint of each side moves."""
+    with interruptible(), Session(rig, domain=own_domain()) as session:
+        desk = Desk(session.operator, rig, session.supervisor.check)
+        desk.until(lambda: desk.status, "the recorder says nothing")
+        session.operator.call(topics.RECORDER_START)
+        desk.until(lambda: desk.status.get("state") == "recording", "it does not record")
+        session.operator.call(topics.ENGAGE, data=True)
+        folder = Path(desk.status["folder"])
+        ends = time.monotonic() + 2.5
+        desk.until(lambda: time.monotonic() > ends, "")
+        session.operator.call(topics.RECORDER_STOP)
+        desk.until(lambda: desk.status.get("state") == "stopped", "it does not stop")
+    return folder
+
+
+def test_only_what_is_there_has_topics_and_it_moves(recording, rig):
+    bag = Bag(recording)
+    absent = {name for name in bag.topics if name.startswith(("/left/hand", "/right/arm"))}
+    assert not absent
+    (first, *_) = bag.messages(["/joint_states"])
+    assert set(first.content.name) == {name for key in rig.parts for name in rig.joint_names(*key)}
+    (description, *_) = bag.messages(["/robot_description"])
+    assert "right_hand_mount" in description.content.data
+    played = performance(str(recording))
+    played.refuse_unless_of(rig)
+    for side, joint in MOVES.items():
+        column = played.joints[side].index(joint)
+        assert np.ptp(played.measured[side][:, column]) == pytest.approx(MOVED_RAD, abs=0.03)
+
+
+def test_it_becomes_a_data_set_that_is_read_back(recording, rig, tmp_path):
+    sets = tmp_path / "sets"
+    command = ["data", "convert", str(recording.parent), "--to", str(sets), "--red"]
+    converted = CliRunner().invoke(app, command)
+    assert converted.exit_code == 0, converted.output
+    (stored,) = store.find(sets)
+    episode = stored.read()
+    assert dict(episode.info.hands) == {"left": "none", "right": "ability"}
+    shapes = {
+        side: (own["arm"].shape[1], own["hand"].shape[1]) for side, own in episode.action.items()
+    }
+    assert shapes == {"left": (7, 0), "right": (0, 6)}
+    assert set(episode.latent) == {"right"}
+    for words in (["check"], ["show"], ["stats"]):
+        shown = CliRunner().invoke(app, ["data", *words, str(sets)])
+        assert shown.exit_code == 0, shown.output
+    merged = CliRunner().invoke(app, ["data", "merge", str(sets), "--to", str(tmp_path / "all")])
+    assert merged.exit_code == 0, merged.output
+    performance(f"{stored.data.root}#0").refuse_unless_of(rig)
