@@ -66,8 +66,11 @@ def add_command(
         "out/codec.safetensors"
     ),
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
+        int | None, typer.Option(min=1, help="Steps; a minute or two if not given.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")
+    ] = False,
     seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
@@ -76,13 +79,13 @@ def add_command(
     """
     from xlvla.codec import SHIPPED
     from xlvla_cli.codec.eval import measured
-    from xlvla_policy.latent.new_hand import STEPS, NewHandTrainer, add
+    from xlvla_policy.latent.new_hand import NewHandTrainer, add
     from xlvla_policy.latent.training import on_threads
 
     on_threads(threads)
-    run = NewHandTrainer(weights or SHIPPED, hand, steps or STEPS, seed)
-    _with_progress(lambda report: add(run, out, report), run.trainer.steps)
-    measured(out)
+    run = NewHandTrainer(weights or SHIPPED, hand, steps, seed)
+    _with_progress(lambda report: add(run, out, report, resume=resume), run.trainer.steps)
+    measured(out, hand)
     typer.echo(f"trained for {run.trainer.seconds / 60:.1f} CPU minutes")
 
 

@@ -17,6 +17,7 @@ class Recipe:
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
         stride: a decoder is trained on every n-th pose of every other hand.
+        own: a decoder is trained on every n-th pose of its own hand, until decoders settle.
         coarse: share of each phase's steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's
@@ -72,6 +73,7 @@ class Recipe:
     sampled: bool = True
     batch: int = 256
     stride: int = 2
+    own: int = 1
     coarse: float = 0.8
     steps: int = 15000
     left_steps: int = 3000
@@ -138,6 +140,25 @@ CONTACT = replace(
     mixture=(0.45, 0.3, 0.05, 0.0, 0.15, 0.05),
 )
 """Ours, with pads that touch where the source's do, and latents that every hand agrees on."""
+
+ADDED = replace(
+    DEFAULT,
+    name="newcomer",
+    batch=1024,
+    stride=8,
+    own=4,
+    steps=900,
+    left_steps=450,
+    settle_steps=200,
+    rate=1e-2,
+    left_rate=5e-3,
+    settle_rate=5e-3,
+    patience=0,
+    pool=262144,
+)
+"""Ours for one hand that is added to a codec: few steps of large batches, most of their work is the
+encoder's.
+"""
 
 PAPER = Recipe(
     "paper",

@@ -51,6 +51,9 @@ class Plan:
         phases: in order, without gaps.
         learning: by part, the embodiments whose networks it changes.
         frozen_weight: what the losses of each frozen decoder count beside one that learns.
+        frozen: embodiments that never learn: what their encoders make of poses is computed once,
+            and each of their decoders is shown other poses of the hands that learn.
+        base: hash of the weights that those have; '' where all learn.
     """
 
     hands: tuple[str, ...]
@@ -58,6 +61,8 @@ class Plan:
     phases: tuple[Phase, ...]
     learning: Mapping[Part, Sequence[Embodiment]]
     frozen_weight: float = 1.0
+    frozen: Sequence[Embodiment] = ()
+    base: str = ""
 
 
 def joint_plan(recipe: Recipe, hands: Sequence[str]) -> Plan:
