@@ -210,6 +210,16 @@ def test_poses_of_a_new_hand_are_finite_and_within_its_limits(one, side):
     assert (decoded >= lower).all() and (decoded <= upper).all()
 
 
+def test_a_weights_file_of_ones_own_takes_the_place_of_the_shipped_one(one, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLVLA_CODEC", str(one))
+    assert Codec.load().hands == ("ability", "inspire", "xhand")
+    with pytest.raises(XlvlaError, match="not 'paxini': teach it with `xlvla codec add paxini`"):
+        Codec.load().part("paxini", "left")
+    monkeypatch.setenv("XLVLA_CODEC", str(tmp_path / "gone.safetensors"))
+    with pytest.raises(XlvlaError, match="XLVLA_CODEC names"):
+        Codec.load()
+
+
 def test_networks_of_the_papers_kind_are_joined_too(tmp_path):
     path = tmp_path / "paper.safetensors"
     train(Trainer(replace(PAPER, steps=2, **FEW), PAIR), path)

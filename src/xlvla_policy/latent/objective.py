@@ -267,7 +267,7 @@ class Objective:
         # Poses and points of paths go through the decoder together, poses first.
         q = self.coders[target.name].decode(torch.cat([*latents, *paths]))
         tips = target.tips(q)
-        form = self.recipe.smooth * roughness(tips[poses:], 2 * len(paths))
+        form = self.recipe.smooth * _roughness(tips[poses:], paths)
         q = q[:poses]
         tips = tips[:poses]
         masks = [_mask(source.body, target, len(source.q)) for source in shown]
@@ -377,6 +377,17 @@ def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> O
         for body in bodies:
             pads[body.name] = Pads(body.hand, body.sides[0])
     return Objective(bodies, coders, recipe, contacts, pads)
+
+
+def _roughness(tips: Tensor, paths: Sequence[Tensor]) -> Tensor:
+    """Mean third difference [m] of fingertips along the paths of all sources, which may have
+    different numbers of lines; half of each source's are lines of poses, half of latents.
+    """
+    lengths = [len(path) for path in paths]
+    total = torch.zeros(())
+    for part in tips.split(lengths) if lengths else ():
+        total = total + len(part) * roughness(part, 2)
+    return total / max(1, sum(lengths))
 
 
 def _sum(losses: Sequence[Tensor]) -> Tensor:
