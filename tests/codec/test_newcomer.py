@@ -95,7 +95,7 @@ def test_frozen_networks_are_those_of_the_file(base):
 
 
 def test_the_newcomer_learns_both_ways(base):
-    run = NewHandTrainer(base, "xhand", 300, recipe=ADDING)
+    run = NewHandTrainer(base, "xhand", 120, recipe=ADDING)
     trainer = run.trainer
     poses = {"xhand": trainer.samplers["xhand"]()}
     lessons = [batches[0] for batches in trainer.lessons]
@@ -108,8 +108,8 @@ def test_the_newcomer_learns_both_ways(base):
     before = losses()
     parts = [trainer.phase.part for _ in trainer.run()]
     after = losses()
-    assert set(parts) == {"right", "settle"}
-    assert after.reconstruction < 0.5 * before.reconstruction
+    assert set(parts) == {"encode", "decode", "right", "settle"}
+    assert after.reconstruction < 0.7 * before.reconstruction
     assert after.retargeting < 0.95 * before.retargeting
 
 
@@ -166,18 +166,18 @@ def test_an_interrupted_addition_ends_exactly_like_an_uninterrupted_one(base, tm
     # The left hand is no mirror image: its steps come after the right one's.
     whole = tmp_path / "whole.safetensors"
     resumed = tmp_path / "resumed.safetensors"
-    taught(base, "paxini", whole, steps=16)
+    taught(base, "paxini", whole, steps=28)
     parts: set[str] = set()
-    # While the right hand learns, where the left one begins, and where decoders settle.
-    for stop in (4, 14, 21, 22):
-        interrupted = NewHandTrainer(base, "paxini", 16, 0, ADDING).trainer
+    # While its encoder learns, its decoder, both, where the left hand begins and decoders settle.
+    for stop in (4, 12, 16, 27, 36):
+        interrupted = NewHandTrainer(base, "paxini", 28, 0, ADDING).trainer
         if parts:
             interrupted.resume(checkpoint(resumed))
         list(interrupted.run(until=stop))
         parts.add(interrupted.phase.part)
         interrupted.save(checkpoint(resumed))
-    assert parts == {"right", "left", "settle"}
-    add(NewHandTrainer(base, "paxini", 16, 0, ADDING), resumed, resume=True)
+    assert parts == {"encode", "decode", "right", "left", "settle"}
+    add(NewHandTrainer(base, "paxini", 28, 0, ADDING), resumed, resume=True)
     first = load_file(whole)
     second = load_file(resumed)
     assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -67,7 +67,7 @@ def add_command(
         "out/codec.safetensors"
     ),
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps; a minute or two if not given.")
+        int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
     ] = None,
     resume: Annotated[
         bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")

@@ -24,13 +24,13 @@ from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import ADDED, Recipe
-from xlvla_policy.latent.schedule import Plan, phases
+from xlvla_policy.latent.schedule import Plan, added_phases
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer, finish
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 OWN = 2.0
-"""How much more the new hand's own reconstruction weighs than in joint training, which has four
+"""How much more the new hand's own reconstruction weighs than in joint training, which has many
 times as many steps.
 """
 SPREAD = -9.5
@@ -89,8 +89,14 @@ class NewHandTrainer:
         plan = Plan(
             hands,
             [*frozen, *self.new],
-            phases(shape, twins=bool(left)),
-            {"right": right, "left": left, "settle": self.new},
+            added_phases(shape, twins=bool(left)),
+            {
+                "encode": right,
+                "decode": right,
+                "right": right,
+                "left": left,
+                "settle": self.new,
+            },
             # Frozen decoders together weigh as much as the new hand's own.
             frozen_weight=1 / len(frozen),
             frozen=frozen,
@@ -170,8 +176,10 @@ def shaped(
     recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int | None
 ) -> Recipe:
     """The recipe with the networks' shape of the base, and that many steps of a right hand."""
-    planned = recipe.steps + recipe.settle_steps
+    planned = recipe.encode_steps + recipe.decode_steps + recipe.steps + recipe.settle_steps
     steps = steps or planned
+    encode_steps = steps * recipe.encode_steps // planned
+    decode_steps = steps * recipe.decode_steps // planned
     settle_steps = steps * recipe.settle_steps // planned
     first = next(iter(codec.card["hands"].values()))
     network = first["right"]["network"]
@@ -184,7 +192,9 @@ def shaped(
         activation=codec.card["activation"],
         normalised=f"{network}.encoder.0.gain" in tensors,
         reconstruction=OWN * recipe.reconstruction,
-        steps=steps - settle_steps,
+        encode_steps=encode_steps,
+        decode_steps=decode_steps,
+        steps=steps - encode_steps - decode_steps - settle_steps,
         left_steps=math.ceil(steps * recipe.left_steps / planned),
         settle_steps=settle_steps,
     )

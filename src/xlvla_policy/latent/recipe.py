@@ -26,6 +26,10 @@ class Recipe:
         settle_steps: steps of all decoders once all encoders are frozen ...
         settle_rate: ... at this learning rate ...
         settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
+        encode_steps: steps in which the encoder of a hand that is added learns alone, from frozen
+            decoders ...
+        encode_rate: ... at this learning rate ...
+        decode_steps: ... and then its decoder alone, as when decoders settle.
         patience: the coarse or the exact part of a phase ends early, with its best weights, once
             the objective on poses held out has not fallen for this many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance
@@ -81,6 +85,9 @@ class Recipe:
     rate: float = 4e-3
     left_rate: float = 2e-3
     settle_rate: float = 1e-3
+    encode_steps: int = 0
+    encode_rate: float = 1e-2
+    decode_steps: int = 0
     patience: int = 2000
     one_cycle: bool = True
     orthogonal: bool = True
@@ -147,10 +154,12 @@ ADDED = replace(
     batch=1024,
     stride=8,
     own=4,
-    steps=900,
-    left_steps=450,
+    encode_steps=600,
+    decode_steps=60,
+    steps=1200,
+    left_steps=500,
     settle_steps=200,
-    rate=1e-2,
+    rate=5e-3,
     left_rate=5e-3,
     settle_rate=5e-3,
     patience=0,

@@ -37,6 +37,8 @@ HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools this many times smaller ..."""
 APART = 1_000_003
 """... and with a seed this far from the training's."""
+DECODERS = ("decode", "settle")
+"""Parts of a run in which decoders alone learn."""
 LESSONS = 96
 """Batches of each embodiment that never learns, made once and shown in turn."""
 SLOWER = 3
@@ -204,15 +206,20 @@ class Trainer:
 
     @property
     def _roles(self) -> Roles:
-        settling = self.phase.part == "settle"
+        part = self.phase.part
+        decoding = self.bodies
+        if part == "encode":
+            decoding = self.plan.frozen
+        elif part in DECODERS:
+            # What other decoders make of latents that stay as they are does not change.
+            decoding = self.learning
         return Roles(
             self.learning,
-            # What other decoders make of latents that stay as they are does not change.
-            decoding=self.learning if settling else self.bodies,
+            decoding,
             frozen=self.plan.frozen_weight,
             exact=not self._coarse,
             dealt=len(self.plan.frozen),
-            own=1 if settling else self.recipe.own,
+            own=1 if part in DECODERS else self.recipe.own,
         )
 
     @property
@@ -291,7 +298,7 @@ class Trainer:
         """A phase begins: left hands as copies of right ones, and any with an optimiser of its
         own.
         """
-        if self.step == self.recipe.steps:
+        if any(phase.part == "right" and phase.end == self.step for phase in self.plan.phases):
             self._copy_twins()
         self.optimiser = self._learn()
 
@@ -302,8 +309,10 @@ class Trainer:
         self.coders.requires_grad_(False)
         for body in self.learning:
             coder = self.coders[body.name]
-            if self.phase.part == "settle":
+            if self.phase.part in DECODERS:
                 coder.decoder.requires_grad_(True)
+            elif self.phase.part == "encode":
+                coder.encoder.requires_grad_(True)
             else:
                 coder.requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
