@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,23 @@ WILD = 1e4
 overflows.
 """
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
+VARIABLE = "XLVLA_CODEC"
+"""Names the weights file that programs load in place of the one shipped with xlvla."""
+
+
+def in_use() -> Path:
+    """The weights file that XLVLA_CODEC names, such as one with a hand of your own; without it the
+    one shipped with xlvla.
+
+    Raises:
+        XlvlaError: it names no file.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named:
+        return SHIPPED
+    if not Path(named).is_file():
+        raise XlvlaError(f"{VARIABLE} names {named}, which is no file: unset it, or name one")
+    return Path(named)
 
 
 def _relu(x: Array) -> Array:
@@ -165,14 +183,14 @@ class Codec:
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Codec:
-        """The codec in a weights file; None is the one shipped with xlvla. A hand of the file that
+        """The codec in a weights file; None is the one in use (`in_use`). A hand of the file that
         the catalogue does not have is left out (`missing`).
 
         Raises:
             XlvlaError: the file is missing, is no codec, or was trained for other joints than the
                 catalogue's.
         """
-        path = SHIPPED if path is None else Path(path)
+        path = in_use() if path is None else Path(path)
         with reading_card(path):
             codec = cls._read(path)
             for (hand, side), part in codec._parts.items():
@@ -229,6 +247,11 @@ class Codec:
             return part
         if hand in self.missing:
             raise XlvlaError(missing_line((hand,)))
+        if hand not in self.hands and hand in catalog.hands():
+            raise XlvlaError(
+                f"the codec knows {', '.join(self.hands)}, not '{hand}': teach it with "
+                f"`xlvla codec add {hand}`, and name the file it writes by {VARIABLE}"
+            )
         if hand not in self.hands:
             raise unknown("hand of the codec", hand, self.hands)
         raise unknown("side", side, SIDES)

@@ -114,7 +114,7 @@ def _codec_faults(rig: Rig) -> list[str]:
     unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - {*codec.hands, NONE})
     return [
         f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
-        f"{name}`"
+        f"{name}`, and name its weights file by XLVLA_CODEC"
         for name in unknown_hands
     ]
 

@@ -8,16 +8,19 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from rows import SIDES
 from xlvla import catalog
 from xlvla.codec import SHIPPED, Codec
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent import new_hand
 from xlvla_policy.latent.new_hand import NewHandTrainer, add
-from xlvla_policy.latent.recipe import DEFAULT, PAPER
-from xlvla_policy.latent.training import Trainer, train
+from xlvla_policy.latent.objective import Roles
+from xlvla_policy.latent.recipe import ADDED, DEFAULT, PAPER
+from xlvla_policy.latent.training import Trainer, checkpoint, train
 
 FEW = {"batch": 32, "pool": 4096, "templates": 32, "clear": 0.0}
 SMALL = replace(DEFAULT, **FEW)
+ADDING = replace(ADDED, **FEW)
 PAIR = ("ability", "inspire")
 
 
@@ -31,7 +34,7 @@ def base(tmp_path_factory):
 
 
 def taught(base, hand, out, steps=30, seed=0):
-    run = NewHandTrainer(base, hand, steps, seed, SMALL)
+    run = NewHandTrainer(base, hand, steps, seed, ADDING)
     add(run, out)
     return run
 
@@ -75,9 +78,10 @@ def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, one, tmp
 
 
 def test_frozen_networks_are_those_of_the_file(base):
-    run = NewHandTrainer(base, "xhand", 1, recipe=SMALL)
+    run = NewHandTrainer(base, "xhand", 1, recipe=ADDING)
     codec = Codec.load(base)
-    q = run.trainer.samplers["ability"]()
+    lower, upper = codec.limits("ability", "right")
+    q = torch.from_numpy(np.random.default_rng(0).uniform(lower, upper, (32, len(lower)))).float()
     mean, spread = run.trainer.coders["ability"].encode(q)
     np.testing.assert_allclose(
         mean.detach(), codec.encode("ability", "right", q.numpy()), atol=1e-4
@@ -91,14 +95,22 @@ def test_frozen_networks_are_those_of_the_file(base):
 
 
 def test_the_newcomer_learns_both_ways(base):
-    torch.manual_seed(0)
-    run = NewHandTrainer(base, "xhand", 150, recipe=SMALL)
-    losses = list(run.trainer.run())
-    for part, left in (
-        ([step.reconstruction.item() for step in losses], 0.7),
-        ([step.retargeting.item() for step in losses], 0.95),
-    ):
-        assert sum(part[-20:]) < left * sum(part[:20])
+    run = NewHandTrainer(base, "xhand", 120, recipe=ADDING)
+    trainer = run.trainer
+    poses = {"xhand": trainer.samplers["xhand"]()}
+    lessons = [batches[0] for batches in trainer.lessons]
+    of_all = Roles(run.new, trainer.bodies, exact=False)
+
+    @torch.no_grad()
+    def losses():
+        return trainer.objective(poses, of_all, torch.Generator().manual_seed(0), lessons=lessons)
+
+    before = losses()
+    parts = [trainer.phase.part for _ in trainer.run()]
+    after = losses()
+    assert set(parts) == {"encode", "decode", "right", "settle"}
+    assert after.reconstruction < 0.7 * before.reconstruction
+    assert after.retargeting < 0.95 * before.retargeting
 
 
 def test_a_seed_repeats_itself(base, tmp_path):
@@ -110,7 +122,7 @@ def test_a_seed_repeats_itself(base, tmp_path):
 
 
 def test_frozen_networks_keep_the_limits_they_were_trained_with():
-    run = NewHandTrainer(SHIPPED, "allegro", 1, recipe=SMALL)
+    run = NewHandTrainer(SHIPPED, "allegro", 1, recipe=ADDING)
     codec = Codec.load()
     lower, upper = codec.limits("ability", "right")
     q = np.random.default_rng(0).uniform(lower, upper, (16, len(lower))).astype(np.float32)
@@ -124,6 +136,90 @@ def test_frozen_networks_keep_the_limits_they_were_trained_with():
     )
 
 
+def test_what_frozen_hands_teach_is_what_their_encoders_make_of_poses(base):
+    run = NewHandTrainer(base, "xhand", 1, recipe=ADDING)
+    codec = Codec.load(base)
+    for batches in run.trainer.lessons:
+        assert {batch.body.name for batch in batches} <= set(PAIR)
+        for batch in batches[:2]:
+            z = codec.encode(batch.body.name, "right", batch.q.numpy())
+            np.testing.assert_allclose(batch.mean, z, atol=1e-4)
+            assert not torch.equal(batch.q, batches[2].q)
+
+
+def test_frozen_decoders_share_the_poses_of_a_new_hand(base):
+    trainer = NewHandTrainer(base, "xhand", 1, recipe=replace(ADDING, clear=40.0)).trainer
+    body = trainer.learning[0]
+    q = trainer.samplers["xhand"]()
+    roles = Roles(trainer.learning, trainer.bodies, dealt=2)
+    source = trainer.objective.source(body, q, roles, torch.Generator(), turn=3)
+    shares = [source.every(2, 3), source.every(2, 4)]
+    together = torch.cat([share.q for share in shares])
+    assert torch.equal(together.sort(dim=0).values, q.sort(dim=0).values)
+    contact = trainer.objective.contacts["xhand"]
+    for share in shares:
+        assert len(share.checked)
+        assert torch.equal(share.free, contact.free(share.q[share.checked]))
+
+
+def test_an_interrupted_addition_ends_exactly_like_an_uninterrupted_one(base, tmp_path):
+    # The left hand is no mirror image: its steps come after the right one's.
+    whole = tmp_path / "whole.safetensors"
+    resumed = tmp_path / "resumed.safetensors"
+    taught(base, "paxini", whole, steps=28)
+    parts: set[str] = set()
+    # While its encoder learns, its decoder, both, where the left hand begins and decoders settle.
+    for stop in (4, 12, 16, 27, 36):
+        interrupted = NewHandTrainer(base, "paxini", 28, 0, ADDING).trainer
+        if parts:
+            interrupted.resume(checkpoint(resumed))
+        list(interrupted.run(until=stop))
+        parts.add(interrupted.phase.part)
+        interrupted.save(checkpoint(resumed))
+    assert parts == {"encode", "decode", "right", "left", "settle"}
+    add(NewHandTrainer(base, "paxini", 28, 0, ADDING), resumed, resume=True)
+    first = load_file(whole)
+    second = load_file(resumed)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not checkpoint(resumed).exists()
+
+
+def test_an_addition_to_another_codec_is_not_resumed(base, one, tmp_path):
+    run = NewHandTrainer(base, "paxini", 2, recipe=ADDING)
+    run.trainer.save(tmp_path / "run.pt")
+    other = tmp_path / "other.safetensors"
+    shape = replace(SMALL, encoder=(32, 24), decoder=(48,), steps=2, left_steps=2)
+    train(Trainer(shape, PAIR, seed=1), other)
+    with pytest.raises(XlvlaError, match="was trained with base"):
+        NewHandTrainer(other, "paxini", 2, recipe=ADDING).trainer.resume(tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_poses_of_a_new_hand_are_finite_and_within_its_limits(one, side):
+    codec = Codec.load(one)
+    lower, upper = codec.limits("xhand", side)
+    random = np.random.default_rng(0)
+    q = random.uniform(lower, upper, (64, len(lower)))
+    z = [codec.encode("xhand", side, q), 30 * random.standard_normal((64, codec.latent_dim))]
+    for other in PAIR:
+        theirs = random.uniform(*codec.limits(other, side), (64, len(codec.joints(other, side))))
+        z.append(codec.encode(other, side, theirs))
+        assert np.isfinite(codec.decode(other, side, z[0])).all()
+    decoded = codec.decode("xhand", side, np.concatenate(z))
+    assert np.isfinite(decoded).all()
+    assert (decoded >= lower).all() and (decoded <= upper).all()
+
+
+def test_a_weights_file_of_ones_own_takes_the_place_of_the_shipped_one(one, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLVLA_CODEC", str(one))
+    assert Codec.load().hands == ("ability", "inspire", "xhand")
+    with pytest.raises(XlvlaError, match="not 'paxini': teach it with `xlvla codec add paxini`"):
+        Codec.load().part("paxini", "left")
+    monkeypatch.setenv("XLVLA_CODEC", str(tmp_path / "gone.safetensors"))
+    with pytest.raises(XlvlaError, match="XLVLA_CODEC names"):
+        Codec.load()
+
+
 def test_networks_of_the_papers_kind_are_joined_too(tmp_path):
     path = tmp_path / "paper.safetensors"
     train(Trainer(replace(PAPER, steps=2, **FEW), PAIR), path)
@@ -135,8 +231,8 @@ def test_networks_of_the_papers_kind_are_joined_too(tmp_path):
 def test_an_added_hand_can_be_taught_anew_but_no_founder(base, one, tmp_path):
     taught(one, "xhand", tmp_path / "again.safetensors", steps=3)
     assert (
-        Codec.load(tmp_path / "again.safetensors").card["added"]["xhand"]["recipe"]["left_steps"]
-        == 3
+        Codec.load(tmp_path / "again.safetensors").card["added"]["xhand"]["recipe"]["name"]
+        == "newcomer"
     )
     with pytest.raises(XlvlaError, match="'inspire' shaped the latent of"):
         NewHandTrainer(base, "inspire")

@@ -125,10 +125,10 @@ def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
     q, there = (
         uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies
     )
-    exact = Roles(trainer.bodies)
+    exact = Roles(trainer.bodies, trainer.bodies)
     source = trainer.objective.source(trainer.bodies[0], q, exact, torch.Generator(), 0)
     deep = contacts["xhand"](there).clamp(min=0).sum(dim=1)
     free = contacts["ability"].deepest(q) < TOLERANCE_M
-    cost = trainer.objective.collision(trainer.bodies[1], [Decoded(source, there, there)], 0)
+    cost = trainer.objective.collision(trainer.bodies[1], [Decoded(source, there, there)])
     assert cost.item() == pytest.approx((free * deep).mean().item(), rel=1e-4)
     assert 0 < cost < deep.mean()

@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     weights: Weights = None,
     against: Annotated[Path | None, typer.Option(help="Weights file to compare with.")] = None,
+    hand: Annotated[str | None, typer.Option(help="Only this hand and its pairs.")] = None,
     side: Annotated[str, typer.Option(help="left, right or both.")] = BOTH,
     poses: Annotated[int, typer.Option(min=2, help="Poses per hand and kind.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the poses.")] = 1,
@@ -52,6 +53,7 @@ def evaluate(
     from json import dumps
 
     from xlvla.codec import Codec
+    from xlvla.errors import unknown
     from xlvla_policy.latent.report import heat_maps, measure
 
     sides = _sides(side)
@@ -60,13 +62,16 @@ def evaluate(
         codecs.append(Codec.load(against))
     for codec in codecs:
         _warn_of_missing(codec)
+        if hand and hand not in codec.hands:
+            raise unknown("hand", hand, codec.hands)
     reports: dict[Side, list[CodecReport]] = {}
     for each in sides:
         reports[each] = []
         for codec in codecs:
             # What can be reached is a matter of the hands: once for all codecs.
             limited = limits and codec is codecs[0]
-            reports[each].append(measure(codec, each, poses, seed, limited=limited))
+            report = measure(codec, each, poses, seed, limited=limited, hand=hand)
+            reports[each].append(report)
     text = dumps({each: _record(of_side) for each, of_side in reports.items()}, indent=2)
     if json:
         typer.echo(text)
@@ -80,8 +85,10 @@ def evaluate(
         typer.echo(f"{out / 'eval.json'} {out / 'pairs.png'}", err=json)
 
 
-def measured(out: Path) -> None:
-    """Prints the metrics of both sides of a weights file and writes them into it."""
+def measured(out: Path, hand: str | None = None) -> None:
+    """Prints the metrics of both sides of a weights file, or of one hand of it and its pairs, and
+    writes them into it.
+    """
     from dataclasses import replace
 
     from xlvla.codec import Codec
@@ -89,12 +96,14 @@ def measured(out: Path) -> None:
     from xlvla_policy.latent.weights import annotate
 
     codec = Codec.load(out)
-    right = measure(codec, "right")
-    left = measure(codec, "left")
+    right = measure(codec, "right", hand=hand)
+    left = measure(codec, "left", hand=hand)
+    # What was measured before of other hands stays.
+    before = codec.card if hand else {}
     annotate(
         out,
-        metrics={hand: row.dict() for hand, row in right.hands.items()},
-        metrics_left={hand: row.dict() for hand, row in left.hands.items()},
+        metrics={**before.get("metrics", {}), **_rows(right)},
+        metrics_left={**before.get("metrics_left", {}), **_rows(left)},
         mirror_mm=right.mirror_mm,
     )
     name = Codec.load(out).hash  # what was measured is in the file now
@@ -103,6 +112,10 @@ def measured(out: Path) -> None:
         _show([replace(report, codec=name)])
     _show_mirrors(right)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
+
+
+def _rows(report: CodecReport) -> dict[str, dict[str, float]]:
+    return {hand: row.dict() for hand, row in report.hands.items()}
 
 
 def _sides(word: str) -> Sequence[Side]:
@@ -180,7 +193,7 @@ def _by_hand(reports: Sequence[CodecReport]) -> Table:
         f"{ours.name} codec {ours.codec}, {ours.side} hands, {ours.poses} poses, seed {ours.seed}; "
         "lower is better"
     )
-    limit = ours.mean_limits(ours.founders)
+    limit = ours.mean_limits()
     table = _table(title, [*ours.hands, "limit", *(report.name for report in others), "released"])
     for metric in METRICS:
         cells: list[str] = []
@@ -188,7 +201,7 @@ def _by_hand(reports: Sequence[CodecReport]) -> Table:
             cells.append(_figure(row.dict()[metric.key]))
         cells.append(_figure(limit.get(metric.key)))
         for report in others:
-            cells.append(_figure(report.hands["all"].dict()[metric.key]))
+            cells.append(_figure(report.hands[report.summary].dict()[metric.key]))
         table.add_row(metric.line, *cells, _figure(metric.released))
     return table
 

@@ -4,6 +4,7 @@ away.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,7 @@ def train_command(
 
 def add_command(
     hand: Annotated[
-        str, typer.Argument(help="A hand of the catalogue that the codec does not have yet.")
+        str, typer.Argument(help="A hand of the catalogue or XLVLA_HANDS that the codec lacks.")
     ],
     weights: Weights = None,
     out: Annotated[Path, typer.Option(help="Weights file to write, with every hand.")] = Path(
@@ -68,22 +69,28 @@ def add_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")
+    ] = False,
     seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Train encoder and decoder of one new hand for the existing latent; other hands, and policies
     trained with them, do not change.
     """
-    from xlvla.codec import SHIPPED
+    from xlvla.codec import SHIPPED, VARIABLE, in_use
     from xlvla_cli.codec.eval import measured
-    from xlvla_policy.latent.new_hand import STEPS, NewHandTrainer, add
+    from xlvla_policy.latent.new_hand import NewHandTrainer, add
     from xlvla_policy.latent.training import on_threads
 
     on_threads(threads)
-    run = NewHandTrainer(weights or SHIPPED, hand, steps or STEPS, seed)
-    _with_progress(lambda report: add(run, out, report), run.trainer.steps)
-    measured(out)
+    run = NewHandTrainer(weights or in_use(), hand, steps, seed)
+    _with_progress(lambda report: add(run, out, report, resume=resume), run.trainer.steps)
+    measured(out, hand)
     typer.echo(f"trained for {run.trainer.seconds / 60:.1f} CPU minutes")
+    used = Path(os.environ.get(VARIABLE, SHIPPED)).resolve()
+    if out.resolve() != used:
+        typer.echo(f"export {VARIABLE}={out.resolve()}   # and every command knows '{hand}'")
 
 
 def export_command(

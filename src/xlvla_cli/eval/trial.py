@@ -151,7 +151,7 @@ def world_digest() -> str:
     import xlvla.hands
     import xlvla_drivers.motion
     import xlvla_sim
-    from xlvla import catalog, own_files
+    from xlvla import catalog, codec, own_files
     from xlvla.paths import share
     from xlvla.types import SIDES
 
@@ -166,6 +166,9 @@ def world_digest() -> str:
     for name, entry in own_files.found("XLVLA_HANDS").items():
         files.append(entry)
         files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
+    if codec.in_use() != codec.SHIPPED:
+        # The latent's hash does not tell whether a hand was added to it anew.
+        files.append(codec.in_use())
     contents = [file.read_bytes() for file in files]
     return _digest(version("mujoco").encode(), *contents)
 

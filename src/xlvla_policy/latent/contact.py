@@ -101,11 +101,11 @@ class SelfContact(nn.Module):
         if not len(self.pairs):
             return
         generator = Generator().manual_seed(0)
-        deepest: list[Tensor] = []
+        can_meet = torch.zeros(len(self.pairs), dtype=torch.bool)
         for _ in range(SAMPLES // CHUNK):
             poses = uniform_poses(body, CHUNK, generator)
-            deepest.append(self(poses).amax(dim=0))
-        can_meet = torch.stack(deepest).amax(dim=0) > -FAR_M
+            meeting = self.solids.meeting(poses, self.pairs, FAR_M)
+            can_meet[meeting.pair[meeting.depth > -FAR_M]] = True
         self.pairs = self.pairs[can_meet]
         ordinary_depths = self.solids.depths(ordinary(body), self.pairs)
         self.allowed = ordinary_depths.amax(dim=0).clamp(min=0)

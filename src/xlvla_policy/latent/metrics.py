@@ -160,17 +160,26 @@ def evaluate(
     rows["all"] = mean(rows.values())
     for hand in bench.codec.hands:
         if hand not in founders:
-            others = [values for (source, _), values in across.items() if source == hand]
-            rows[hand] = _hand(bench, hand, others)
+            rows[hand] = evaluate_one(bench, hand, across)
     return rows
 
 
-def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
-    """The metrics of every ordered pair of different hands."""
+def evaluate_one(bench: Bench, hand: str, across: Mapping[Pair, Mapping[str, float]]) -> Metrics:
+    """The metrics of one hand as the source of what every other hand of `across` takes over."""
+    others = [values for (source, _), values in across.items() if source == hand]
+    return _hand(bench, hand, others)
+
+
+def evaluate_pairs(bench: Bench, hand: str | None = None) -> dict[Pair, dict[str, float]]:
+    """The metrics of every ordered pair of different hands, or of those with one hand only."""
     return {
-        (source, target): _pair(bench, source, target)
-        for source, target in permutations(bench.codec.hands, 2)
+        (source, target): _pair(bench, source, target) for source, target in _pairs(bench, hand)
     }
+
+
+def _pairs(bench: Bench, hand: str | None) -> list[Pair]:
+    pairs = permutations(bench.codec.hands, 2)
+    return [pair for pair in pairs if hand is None or hand in pair]
 
 
 def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
@@ -190,14 +199,17 @@ def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
     }
 
 
-def limits(bench: Bench, poses: int = LIMIT_POSES) -> dict[Pair, dict[str, float]]:
-    """By pair of hands what optimising each of at most `poses` poses on its own reaches, of the
-    metrics that it could make better: how near the best decoder could come.
+def limits(
+    bench: Bench, poses: int = LIMIT_POSES, hand: str | None = None
+) -> dict[Pair, dict[str, float]]:
+    """By pair of hands, or of pairs with one hand only, what optimising each of at most `poses`
+    poses on its own reaches, of the metrics that it could make better: how near the best decoder
+    could come.
 
     Of consistency it is the target's pose whose own latent is nearest.
     """
     found: dict[Pair, dict[str, float]] = {}
-    for source, target in permutations(bench.codec.hands, 2):
+    for source, target in _pairs(bench, hand):
         few = bench.poses[source].first(poses)
         found[source, target] = {
             **transferred(few, bench.poses[target].first(poses), optimum),

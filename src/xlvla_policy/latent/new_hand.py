@@ -7,6 +7,7 @@ from the latents of their frozen encoders; the losses are those of joint trainin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,15 +23,14 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.objective import Losses
-from xlvla_policy.latent.recipe import DEFAULT, Recipe
-from xlvla_policy.latent.schedule import Plan, phases
+from xlvla_policy.latent.recipe import ADDED, Recipe
+from xlvla_policy.latent.schedule import Plan, added_phases
 from xlvla_policy.latent.soundness import require_sound
-from xlvla_policy.latent.training import Trainer
+from xlvla_policy.latent.training import Trainer, finish
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
-STEPS = 4000
 OWN = 2.0
-"""How much more the new hand's own reconstruction weighs than in joint training, which has four
+"""How much more the new hand's own reconstruction weighs than in joint training, which has many
 times as many steps.
 """
 SPREAD = -9.5
@@ -53,9 +53,15 @@ class NewHandTrainer:
     """A training run in which one hand learns and all others of a weights file are frozen."""
 
     def __init__(
-        self, base: Path, hand: str, steps: int = STEPS, seed: int = 0, recipe: Recipe = DEFAULT
+        self,
+        base: Path,
+        hand: str,
+        steps: int | None = None,
+        seed: int = 0,
+        recipe: Recipe = ADDED,
     ):
-        """`recipe` gives the losses and rates, the file the networks' shape.
+        """`recipe` gives the losses and rates, the file the networks' shape; `steps` are shared out
+        among the phases as the recipe's are, None are the recipe's.
 
         Raises:
             XlvlaError: the hand is unknown or unsound, shaped the latent itself, or no hand of the
@@ -66,29 +72,35 @@ class NewHandTrainer:
         others = tuple(name for name in self.base.codec.hands if name != hand)
         hands = (*others, hand)
         frozen: list[Embodiment] = []
-        learning: list[Embodiment] = []
-        bodies: list[Embodiment] = []
+        self.new: list[Embodiment] = []
         for body in embodiments([catalog.hand(name) for name in hands]):
             if body.hand.name == hand:
-                learning.append(body)
+                self.new.append(body)
             elif _teaches(body, hand):
                 frozen.append(body)
-            else:
-                continue
-            bodies.append(body)
         if not frozen:
             raise XlvlaError(
                 f"no hand of {base} has two fingers that '{hand}' has too, so none can teach it: "
                 "name the fingers of its tips as theirs are named"
             )
         shape = shaped(recipe, self.base.codec, self.base.tensors, steps)
+        left = [body for body in self.new if body.second]
+        right = [body for body in self.new if not body.second]
         plan = Plan(
             hands,
-            bodies,
-            phases(shape, twins=True),
-            {"left": learning},
+            [*frozen, *self.new],
+            added_phases(shape, twins=bool(left)),
+            {
+                "encode": right,
+                "decode": right,
+                "right": right,
+                "left": left,
+                "settle": self.new,
+            },
             # Frozen decoders together weigh as much as the new hand's own.
             frozen_weight=1 / len(frozen),
+            frozen=frozen,
+            base=self.base.codec.hash,
         )
         self.trainer = Trainer(shape, seed=seed, plan=plan)
         for body in frozen:
@@ -99,7 +111,7 @@ class NewHandTrainer:
         """The base's weights, untouched, with the new hand's beside them."""
         trainer = self.trainer
         tensors = dict(self.base.tensors)
-        for body in trainer.learning:
+        for body in self.new:
             coder = trainer.coders[body.name]
             tensors.update(coder_tensors(body.name, coder, trainer.recipe.latent))
         save(tensors, self._card(), out)
@@ -107,7 +119,7 @@ class NewHandTrainer:
     def _card(self) -> dict[str, Any]:
         trainer = self.trainer
         entry: dict[str, Any] = {}
-        for body in trainer.learning:
+        for body in self.new:
             for side in body.sides:
                 entry[side] = hand_entry(body, side)
         card = dict(self.base.codec.card)
@@ -125,14 +137,16 @@ class NewHandTrainer:
 
 
 def add(
-    run: NewHandTrainer, out: Path, progress: Callable[[int, Losses], None] | None = None
+    run: NewHandTrainer,
+    out: Path,
+    progress: Callable[[int, Losses], None] | None = None,
+    *,
+    resume: bool = False,
 ) -> None:
-    """Trains to the end and writes all weights to `out`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for losses in run.trainer.run():
-        if progress:
-            progress(run.trainer.step, losses)
-    run.write(out)
+    """Trains to the end and writes all weights to `out`; with `resume` goes on from its checkpoint
+    if there is one.
+    """
+    finish(run.trainer, out, lambda: run.write(out), resume, progress)
 
 
 def _teaches(body: Embodiment, hand: str) -> bool:
@@ -158,10 +172,15 @@ def _base(path: Path, hand: str) -> Base:
     return Base(codec, tensors)
 
 
-def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int) -> Recipe:
-    """The recipe with the networks' shape of the base; all steps are those of a left hand, which
-    joins a latent that exists.
-    """
+def shaped(
+    recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int | None
+) -> Recipe:
+    """The recipe with the networks' shape of the base, and that many steps of a right hand."""
+    planned = recipe.encode_steps + recipe.decode_steps + recipe.steps + recipe.settle_steps
+    steps = steps or planned
+    encode_steps = steps * recipe.encode_steps // planned
+    decode_steps = steps * recipe.decode_steps // planned
+    settle_steps = steps * recipe.settle_steps // planned
     first = next(iter(codec.card["hands"].values()))
     network = first["right"]["network"]
     return replace(
@@ -173,10 +192,11 @@ def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: i
         activation=codec.card["activation"],
         normalised=f"{network}.encoder.0.gain" in tensors,
         reconstruction=OWN * recipe.reconstruction,
-        steps=0,
-        left_steps=steps,
-        settle_steps=0,
-        left_rate=recipe.rate,
+        encode_steps=encode_steps,
+        decode_steps=decode_steps,
+        steps=steps - encode_steps - decode_steps - settle_steps,
+        left_steps=math.ceil(steps * recipe.left_steps / planned),
+        settle_steps=settle_steps,
     )
 
 

@@ -48,8 +48,8 @@ class EmbodimentBatch:
         pads: what they do in these poses; None where touch is no part of the recipe.
         mean, log_variance: [B, L] of the posterior.
         latent: [B, L] sampled from it.
-        free: whether the poses that are checked for self-contact are free of it; empty where none
-            is checked.
+        checked: [K] indices of the poses that are checked for self-contact ...
+        free: ... and whether each is free of it.
         thinned: whether these are every n-th pose already.
         path: [8 N, L] first points, then second ones, ... of N straight lines between two latents;
             then latents of N lines of poses.
@@ -63,15 +63,18 @@ class EmbodimentBatch:
     mean: Tensor
     log_variance: Tensor
     latent: Tensor
+    checked: Tensor
     free: Tensor
     path: Tensor
     thinned: bool = False
 
     def every(self, stride: int, turn: int) -> EmbodimentBatch:
         """Every n-th pose, others each turn."""
-        if self.thinned:
+        if self.thinned or stride == 1:
             return self
-        kept = slice(turn % stride, None, stride)
+        first = turn % stride
+        kept = slice(first, None, stride)
+        checked_and_kept = self.checked % stride == first
         return replace(
             self,
             q=self.q[kept],
@@ -81,6 +84,8 @@ class EmbodimentBatch:
             mean=self.mean[kept],
             log_variance=self.log_variance[kept],
             latent=self.latent[kept],
+            checked=self.checked[checked_and_kept] // stride,
+            free=self.free[checked_and_kept],
             thinned=True,
         )
 
@@ -122,13 +127,19 @@ class DecoderLosses:
 
 @dataclass(frozen=True)
 class Roles:
-    """Whose networks learn, and what each of the frozen decoders weighs beside those; paths and
-    self-contact only count where `exact`.
+    """Whose networks learn, whose decoders count, and what each of the frozen ones weighs beside
+    those that learn; paths and self-contact only count where `exact`.
+
+    Poses of those that learn are `dealt` out among so many frozen decoders, so that each is shown
+    others; 0 shows all of them the same. A decoder is shown every n-th of its `own` hand's.
     """
 
     learning: Sequence[Embodiment]
+    decoding: Sequence[Embodiment]
     frozen: float = 1.0
     exact: bool = True
+    dealt: int = 0
+    own: int = 1
 
 
 @dataclass(frozen=True)
@@ -144,13 +155,23 @@ class Objective:
     pads: Mapping[str, Pads]
 
     def __call__(
-        self, poses: Mapping[str, Tensor], roles: Roles, generator: Generator, turn: int = 0
+        self,
+        poses: Mapping[str, Tensor],
+        roles: Roles,
+        generator: Generator,
+        turn: int = 0,
+        lessons: Sequence[EmbodimentBatch] = (),
     ) -> Losses:
+        """`lessons` are batches of frozen embodiments that have been encoded before."""
         sources: list[EmbodimentBatch] = []
         for body in self.bodies:
             if body.name in poses:
                 sources.append(self.source(body, poses[body.name], roles, generator, turn))
-        decoders = [self._decoder(source.body, sources, roles, turn) for source in sources]
+        sources += lessons
+        decoders: list[DecoderLosses] = []
+        for source in sources:
+            if source.body in roles.decoding:
+                decoders.append(self._decoder(source.body, sources, roles, turn))
         count = len(roles.learning)
         reconstruction = _sum([decoder.reconstruction for decoder in decoders]) / count
         retargeted = _sum([decoder.retargeting for decoder in decoders]) / count
@@ -176,12 +197,11 @@ class Objective:
         self, body: Embodiment, q: Tensor, roles: Roles, generator: Generator, turn: int
     ) -> EmbodimentBatch:
         """Poses [B, J] rad of an embodiment, encoded."""
-        stride = self.recipe.stride
-        shown = q[turn % stride :: stride]
         thinned = body not in roles.learning
         if thinned:
             # Only decoders that learn from their own poses are shown all of them.
-            q = shown
+            stride = self.recipe.stride
+            q = q[turn % stride :: stride]
         mean, log_variance = self.coders[body.name].encode(q)
         if self.recipe.sampled:
             noise = torch.randn(mean.shape, generator=generator)
@@ -192,19 +212,31 @@ class Objective:
         path = mean[:0]
         if roles.exact and self.recipe.paths:
             path = self._path(body, q, mean, generator)
-        free = q[:0, 0]
+        checked = torch.arange(0)
         if roles.exact and self.contacts:
-            free = self.contacts[body.name].free(self._checked(shown, turn))
+            checked = self._checked(len(q), thinned, roles, turn)
+        free = q[:0, 0]
+        if len(checked):
+            free = self.contacts[body.name].free(q[checked])
         pads = self.pads[body.name](q) if self.pads else None
         lines = pinches(tips, body.fingers)
         return EmbodimentBatch(
-            body, q, tips, lines, pads, mean, log_variance, latent, free, path, thinned
+            body, q, tips, lines, pads, mean, log_variance, latent, checked, free, path, thinned
         )
 
-    def _checked(self, q: Tensor, turn: int) -> Tensor:
-        """Some of the poses [B, J], others each turn: checking all for self-contact is too slow."""
-        stride = max(1, len(q) // self.recipe.looks)
-        return q[turn % stride :: stride]
+    def _checked(self, poses: int, thinned: bool, roles: Roles, turn: int) -> Tensor:
+        """Indices [K] of poses that are checked for self-contact, others each turn: checking all is
+        too slow. Of what every other decoder is shown, as many are checked.
+        """
+        if thinned:
+            shown = torch.arange(poses)[:, None]
+        elif roles.dealt:
+            # A row holds one pose of each decoder's.
+            shown = torch.arange(poses - poses % roles.dealt).unflatten(0, (-1, roles.dealt))
+        else:
+            shown = torch.arange(turn % self.recipe.stride, poses, self.recipe.stride)[:, None]
+        stride = max(1, len(shown) // self.recipe.looks)
+        return shown[turn % stride :: stride].flatten()
 
     def _path(self, body: Embodiment, q: Tensor, mean: Tensor, generator: Generator) -> Tensor:
         """Latents of four points each on lines between uniform poses, which come first: half of
@@ -226,14 +258,16 @@ class Objective:
     ) -> DecoderLosses:
         """The losses of one decoder on the latents it is shown."""
         shown = self._shown(target, sources, roles, turn)
-        paths = [source.path for source in shown if source.body is not target]
+        paths: list[Tensor] = []
+        if roles.exact:
+            paths = [source.path for source in shown if source.body is not target]
         lengths = [len(source.q) for source in shown]
         poses = sum(lengths)
         latents = [source.latent for source in shown]
         # Poses and points of paths go through the decoder together, poses first.
         q = self.coders[target.name].decode(torch.cat([*latents, *paths]))
         tips = target.tips(q)
-        form = self.recipe.smooth * roughness(tips[poses:], 2 * len(paths))
+        form = self.recipe.smooth * _roughness(tips[poses:], paths)
         q = q[:poses]
         tips = tips[:poses]
         masks = [_mask(source.body, target, len(source.q)) for source in shown]
@@ -264,7 +298,7 @@ class Objective:
             z = torch.cat([each.source.latent for each in others])
             inconsistent = inconsistency(again, z)
         if self.contacts and roles.exact:
-            form = form + self.recipe.clear * self.collision(target, decoded, turn)
+            form = form + self.recipe.clear * self.collision(target, decoded)
         losses = DecoderLosses(reconstruction, retargeted, twin, form, touch, inconsistent)
         if target in roles.learning:
             return losses
@@ -297,28 +331,38 @@ class Objective:
     def _shown(
         self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int
     ) -> list[EmbodimentBatch]:
-        """What a decoder is shown: all of its own poses, and some of each other hand's.
+        """What a decoder is shown of its own poses, and of each other hand's.
 
         A frozen decoder is shown only what encoders that learn make: the rest cannot change.
         """
+        stride = self.recipe.stride
+        frozen = target not in roles.learning
+        if frozen and roles.dealt:
+            stride = roles.dealt
+            turn = turn + self._place(target, roles)
         shown: list[EmbodimentBatch] = []
         for source in sources:
-            if target not in roles.learning and source.body not in roles.learning:
+            if frozen and source.body not in roles.learning:
                 continue
             if source.body is target:
-                shown.append(source)
+                shown.append(source.every(roles.own, turn))
             else:
-                shown.append(source.every(self.recipe.stride, turn))
+                shown.append(source.every(stride, turn))
         return shown
 
-    def collision(self, target: Embodiment, decoded: Sequence[Decoded], turn: int) -> Tensor:
+    def _place(self, target: Embodiment, roles: Roles) -> int:
+        """The how manieth of the frozen embodiments one is."""
+        frozen = [body for body in self.bodies if body not in roles.learning]
+        return frozen.index(target)
+
+    def collision(self, target: Embodiment, decoded: Sequence[Decoded]) -> Tensor:
         """Mean depth [m], summed over pairs of links, to which decoded poses reach into themselves
         though the source's do not.
 
         What a source does to itself no other hand can copy without doing so too.
         """
         others = [each for each in decoded if each.source.body is not target]
-        checked = torch.cat([self._checked(each.q, turn) for each in others])
+        checked = torch.cat([each.q[each.source.checked] for each in others])
         free = torch.cat([each.source.free for each in others])
         return (free * self.contacts[target.name].penetration(checked)).mean()
 
@@ -333,6 +377,17 @@ def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> O
         for body in bodies:
             pads[body.name] = Pads(body.hand, body.sides[0])
     return Objective(bodies, coders, recipe, contacts, pads)
+
+
+def _roughness(tips: Tensor, paths: Sequence[Tensor]) -> Tensor:
+    """Mean third difference [m] of fingertips along the paths of all sources, which may have
+    different numbers of lines; half of each source's are lines of poses, half of latents.
+    """
+    lengths = [len(path) for path in paths]
+    total = torch.zeros(())
+    for part in tips.split(lengths) if lengths else ():
+        total = total + len(part) * roughness(part, 2)
+    return total / max(1, sum(lengths))
 
 
 def _sum(losses: Sequence[Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ class Recipe:
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
         stride: a decoder is trained on every n-th pose of every other hand.
+        own: a decoder is trained on every n-th pose of its own hand, until decoders settle.
         coarse: share of each phase's steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's
@@ -25,6 +26,10 @@ class Recipe:
         settle_steps: steps of all decoders once all encoders are frozen ...
         settle_rate: ... at this learning rate ...
         settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
+        encode_steps: steps in which the encoder of a hand that is added learns alone, from frozen
+            decoders ...
+        encode_rate: ... at this learning rate ...
+        decode_steps: ... and then its decoder alone, as when decoders settle.
         patience: the coarse or the exact part of a phase ends early, with its best weights, once
             the objective on poses held out has not fallen for this many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance
@@ -72,6 +77,7 @@ class Recipe:
     sampled: bool = True
     batch: int = 256
     stride: int = 2
+    own: int = 1
     coarse: float = 0.8
     steps: int = 15000
     left_steps: int = 3000
@@ -79,6 +85,9 @@ class Recipe:
     rate: float = 4e-3
     left_rate: float = 2e-3
     settle_rate: float = 1e-3
+    encode_steps: int = 0
+    encode_rate: float = 1e-2
+    decode_steps: int = 0
     patience: int = 2000
     one_cycle: bool = True
     orthogonal: bool = True
@@ -138,6 +147,27 @@ CONTACT = replace(
     mixture=(0.45, 0.3, 0.05, 0.0, 0.15, 0.05),
 )
 """Ours, with pads that touch where the source's do, and latents that every hand agrees on."""
+
+ADDED = replace(
+    DEFAULT,
+    name="newcomer",
+    batch=1024,
+    stride=8,
+    own=4,
+    encode_steps=600,
+    decode_steps=60,
+    steps=1200,
+    left_steps=500,
+    settle_steps=200,
+    rate=5e-3,
+    left_rate=5e-3,
+    settle_rate=5e-3,
+    patience=0,
+    pool=262144,
+)
+"""Ours for one hand that is added to a codec: few steps of large batches, most of their work is the
+encoder's.
+"""
 
 PAPER = Recipe(
     "paper",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from xlvla_policy.latent.metrics import (
     bench,
     collisions,
     evaluate,
+    evaluate_one,
     evaluate_pairs,
     jerk_ratio,
     limits,
@@ -33,7 +34,8 @@ class CodecReport:
 
     Args:
         founders: the hands that shaped the latent.
-        hands: by hand, and `all`, the mean of the founders among themselves.
+        hands: by hand, and `all`, the mean of the founders among themselves; the hand alone where
+            only one was measured.
         limits: by pair, what optimising each pose on its own reaches of `metric.LIMITED`; empty
             where it was not asked for.
         sources: by hand, share [%] of the source poses themselves that reach into themselves.
@@ -64,10 +66,22 @@ class CodecReport:
             "released": RELEASED,
         }
 
-    def mean_limits(self, hands: Collection[str]) -> dict[str, float]:
-        """The limits' means over all pairs of these hands."""
-        among = [limit for pair, limit in self.limits.items() if set(pair) <= set(hands)]
-        return means(among) if among else {}
+    @property
+    def summary(self) -> str:
+        """The row that stands for the codec: `all`, or that of the only hand measured."""
+        return "all" if "all" in self.hands else next(iter(self.hands))
+
+    def mean_limits(self) -> dict[str, float]:
+        """The limits' means over the pairs that the summary is the mean of."""
+        counted: list[dict[str, float]] = []
+        for (source, target), limit in self.limits.items():
+            if self.summary == "all":
+                counts = source in self.founders and target in self.founders
+            else:
+                counts = source == self.summary
+            if counts:
+                counted.append(limit)
+        return means(counted) if counted else {}
 
 
 def _named(pairs: Mapping[Pair, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -75,16 +89,28 @@ def _named(pairs: Mapping[Pair, dict[str, float]]) -> dict[str, dict[str, float]
 
 
 def measure(
-    codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1, *, limited: bool = False
+    codec: Codec,
+    side: Side = "right",
+    poses: int = 512,
+    seed: int = 1,
+    *,
+    limited: bool = False,
+    hand: str | None = None,
 ) -> CodecReport:
     """Everything about one side of a codec, on `poses` random poses and as many pinches of each
-    hand; `limited` also measures the limits, which takes longer.
+    hand; `limited` also measures the limits, which takes longer. With `hand` only that one and its
+    pairs.
     """
     measured = bench(codec, side, poses, seed)
-    pairs = evaluate_pairs(measured)
+    pairs = evaluate_pairs(measured, hand)
+    if hand is None:
+        rows = evaluate(measured, pairs)
+    else:
+        rows = {hand: evaluate_one(measured, hand, pairs)}
     own_jerk: dict[int, float] = {}
     for rate_hz in RATES_HZ:
-        ratios = [jerk_ratio(measured, hand, hand, rate_hz) for hand in codec.hands]
+        of_hands = codec.hands if hand is None else (hand,)
+        ratios = [jerk_ratio(measured, each, each, rate_hz) for each in of_hands]
         own_jerk[rate_hz] = max(ratios)
     recipe = codec.card.get("recipe", {})
     return CodecReport(
@@ -94,9 +120,9 @@ def measure(
         poses=poses,
         seed=seed,
         founders=codec.founders.hands,
-        hands=evaluate(measured, pairs),
+        hands=rows,
         pairs=pairs,
-        limits=limits(measured) if limited else {},
+        limits=limits(measured, hand=hand) if limited else {},
         sources=collisions(measured),
         own_jerk=own_jerk,
         mirror_mm=mirror_mm(codec),

@@ -18,7 +18,7 @@ WARM_UP_FROM = 0.04
 ANNEAL_TO = 1e-4
 """Learning rates at a phase's start and end, as shares of its peak."""
 
-Part = Literal["right", "left", "settle"]
+Part = Literal["right", "left", "settle", "encode", "decode"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Plan:
         phases: in order, without gaps.
         learning: by part, the embodiments whose networks it changes.
         frozen_weight: what the losses of each frozen decoder count beside one that learns.
+        frozen: embodiments that never learn: what their encoders make of poses is computed once,
+            and each of their decoders is shown other poses of the hands that learn.
+        base: hash of the weights that those have; '' where all learn.
     """
 
     hands: tuple[str, ...]
@@ -58,6 +61,8 @@ class Plan:
     phases: tuple[Phase, ...]
     learning: Mapping[Part, Sequence[Embodiment]]
     frozen_weight: float = 1.0
+    frozen: Sequence[Embodiment] = ()
+    base: str = ""
 
 
 def joint_plan(recipe: Recipe, hands: Sequence[str]) -> Plan:
@@ -81,11 +86,28 @@ def joint_plan(recipe: Recipe, hands: Sequence[str]) -> Plan:
 def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
     """All phases that have steps; left hands without networks of their own need none."""
     left_steps = recipe.left_steps if twins else 0
-    lengths: tuple[tuple[Part, int, float, float], ...] = (
+    return _in_turn(
         ("right", recipe.steps, recipe.rate, recipe.coarse),
         ("left", left_steps, recipe.left_rate, recipe.coarse),
         ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
     )
+
+
+def added_phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
+    """Phases of a hand that is added: first its encoder alone, and its decoder alone."""
+    return _in_turn(
+        ("encode", recipe.encode_steps, recipe.encode_rate, 1.0),
+        ("decode", recipe.decode_steps, recipe.settle_rate, 1.0),
+        ("right", recipe.steps, recipe.rate, recipe.coarse),
+        ("left", recipe.left_steps if twins else 0, recipe.left_rate, recipe.coarse),
+        ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
+    )
+
+
+def _in_turn(*lengths: tuple[Part, int, float, float]) -> tuple[Phase, ...]:
+    """Phases of a part, steps, highest learning rate and coarse share each; those without steps
+    are left out.
+    """
     result: list[Phase] = []
     start = 0
     for part, steps, peak, coarse in lengths:

@@ -83,16 +83,16 @@ class Solids(nn.Module):
         between_boxes = boxes(frames[:, c], frames[:, d], self.halves[c], self.halves[d])
         return torch.cat([between_rods, rod_in_box, between_boxes], dim=1)
 
-    def meeting(self, q: Tensor, pairs: Tensor) -> Meeting:
-        """Depths of those pairs [P, 2] only that may meet: whose bounding spheres do. Most pairs of
-        a hand of many shapes are apart in most poses.
+    def meeting(self, q: Tensor, pairs: Tensor, margin: float = 0.0) -> Meeting:
+        """Depths of those pairs [P, 2] only that may be nearer than `margin` [m]: whose bounding
+        spheres are. Most pairs of a hand of many shapes are apart in most poses.
         """
         rods, frames = self._placed(q)
         with torch.no_grad():
             middles = torch.cat([rods.mean(dim=2), frames[:, :, 0]], dim=1)
             a, b = pairs.T
             apart = (middles[:, a] - middles[:, b]).norm(dim=-1)
-            pose, pair = (apart < self.bounds[a] + self.bounds[b]).nonzero(as_tuple=True)
+            pose, pair = (apart < self.bounds[a] + self.bounds[b] + margin).nonzero(as_tuple=True)
             boxes_in_pair = (pairs >= self.rods).sum(dim=1)[pair]
             # In the order of their kinds, so that results need no sorting.
             pose = torch.cat([pose[boxes_in_pair == count] for count in range(3)])

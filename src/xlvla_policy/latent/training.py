@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,7 +15,13 @@ from xlvla.errors import XlvlaError
 from xlvla.files import replacing
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coders, Mlp
-from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
+from xlvla_policy.latent.objective import (
+    EmbodimentBatch,
+    Losses,
+    Objective,
+    Roles,
+    objective,
+)
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampler import Sampler
@@ -30,6 +37,10 @@ HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools this many times smaller ..."""
 APART = 1_000_003
 """... and with a seed this far from the training's."""
+DECODERS = ("decode", "settle")
+"""Parts of a run in which decoders alone learn."""
+LESSONS = 96
+"""Batches of each embodiment that never learns, made once and shown in turn."""
 SLOWER = 3
 """How often a run that diverges goes back to its last sound weights, and on at half the rate."""
 
@@ -64,7 +75,10 @@ class Trainer:
         self.coders = Coders(self.bodies, recipe)
         self.objective = objective(self.bodies, self.coders, recipe)
         self.generator = Generator().manual_seed(seed)
-        self.samplers = {body.name: Sampler(body, recipe, self.generator) for body in self.bodies}
+        self.samplers: dict[str, Sampler] = {}
+        for body in self.bodies:
+            if body not in self.plan.frozen:
+                self.samplers[body.name] = Sampler(body, recipe, self.generator)
         self.held_out = self._held_out()
         self.best = Best()
         self.step = 0
@@ -84,11 +98,31 @@ class Trainer:
             templates=self.recipe.templates // HELD_OUT,
         )
         # All samplers draw their pools before any of them draws a batch.
-        samplers = {body.name: Sampler(body, few, generator) for body in self.bodies}
+        samplers: dict[str, Sampler] = {}
+        for body in self.bodies:
+            if body not in self.plan.frozen:
+                samplers[body.name] = Sampler(body, few, generator)
         poses: dict[str, Tensor] = {}
         for name, sampler in samplers.items():
             poses[name] = torch.cat([sampler() for _ in range(HELD_OUT)])
         return poses
+
+    @cached_property
+    def lessons(self) -> Sequence[Sequence[EmbodimentBatch]]:
+        """Batches of every embodiment that never learns, encoded."""
+        self._set_precision(coarse=False)
+        generator = Generator().manual_seed(self.seed)
+        roles = replace(self._roles, exact=True)
+        lessons: list[list[EmbodimentBatch]] = []
+        for body in self.plan.frozen:
+            sampler = Sampler(body, self.recipe, generator)
+            batches: list[EmbodimentBatch] = []
+            for turn in range(LESSONS):
+                with torch.no_grad():
+                    batch = self.objective.source(body, sampler(), roles, generator, turn)
+                batches.append(batch)
+            lessons.append(batches)
+        return lessons
 
     @property
     def phase(self) -> Phase:
@@ -105,8 +139,12 @@ class Trainer:
 
     @property
     def _shown(self) -> Sequence[Embodiment]:
-        """Whose poses a step uses: right hands learn among themselves."""
-        return self.learning if self.phase.part == "right" else self.bodies
+        """Whose poses a step uses: only left hands learn from those of others that do not learn,
+        beside the lessons.
+        """
+        if self.phase.part == "left":
+            return [body for body in self.bodies if body not in self.plan.frozen]
+        return self.learning
 
     @property
     def _coarse(self) -> bool:
@@ -154,10 +192,11 @@ class Trainer:
 
     @torch.no_grad()
     def _held_out_cost(self) -> float:
+        lessons = self._lessons_now
         self._set_precision(self._coarse)
         poses = {body.name: self.held_out[body.name] for body in self._shown}
         generator = Generator().manual_seed(self.seed)
-        return self._objective(poses, self._roles, generator).total.item()
+        return self._objective(poses, self._roles, generator, lessons=lessons).total.item()
 
     @property
     def _objective(self) -> Objective:
@@ -167,7 +206,25 @@ class Trainer:
 
     @property
     def _roles(self) -> Roles:
-        return Roles(self.learning, self.plan.frozen_weight, exact=not self._coarse)
+        part = self.phase.part
+        decoding = self.bodies
+        if part == "encode":
+            decoding = self.plan.frozen
+        elif part in DECODERS:
+            # What other decoders make of latents that stay as they are does not change.
+            decoding = self.learning
+        return Roles(
+            self.learning,
+            decoding,
+            frozen=self.plan.frozen_weight,
+            exact=not self._coarse,
+            dealt=len(self.plan.frozen),
+            own=1 if part in DECODERS else self.recipe.own,
+        )
+
+    @property
+    def _lessons_now(self) -> list[EmbodimentBatch]:
+        return [batches[self.step % len(batches)] for batches in self.lessons]
 
     def _train_step(self) -> Losses | None:
         """One step's losses; None where they were not finite, and the run has gone back."""
@@ -178,9 +235,10 @@ class Trainer:
             self.best = Best()
         share = self._share_of_rate(self.slowed)
         self.optimiser.set_rate(share * rate(self.recipe, phase, self.step))
+        lessons = self._lessons_now
         self._set_precision(self._coarse)
         poses = {body.name: self.samplers[body.name]() for body in self._shown}
-        losses = self._objective(poses, self._roles, self.generator, self.step)
+        losses = self._objective(poses, self._roles, self.generator, self.step, lessons)
         self.optimiser.zero_grad()
         losses.total.backward()
         learning = [p for p in self.coders.parameters() if p.requires_grad]
@@ -240,7 +298,7 @@ class Trainer:
         """A phase begins: left hands as copies of right ones, and any with an optimiser of its
         own.
         """
-        if self.step == self.recipe.steps:
+        if any(phase.part == "right" and phase.end == self.step for phase in self.plan.phases):
             self._copy_twins()
         self.optimiser = self._learn()
 
@@ -251,8 +309,10 @@ class Trainer:
         self.coders.requires_grad_(False)
         for body in self.learning:
             coder = self.coders[body.name]
-            if self.phase.part == "settle":
+            if self.phase.part in DECODERS:
                 coder.decoder.requires_grad_(True)
+            elif self.phase.part == "encode":
+                coder.encoder.requires_grad_(True)
             else:
                 coder.requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
@@ -264,6 +324,7 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "hands": self.hands,
             "seed": self.seed,
+            "base": self.plan.base,
             "step": self.step,
             "seconds": self.seconds,
             "slowed": self.slowed,
@@ -278,12 +339,18 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Goes on where a run with the same recipe, hands and seed stopped."""
         state = torch.load(path, weights_only=True)
-        asked = {"recipe": asdict(self.recipe), "hands": self.hands, "seed": self.seed}
+        asked = {
+            "recipe": asdict(self.recipe),
+            "hands": self.hands,
+            "seed": self.seed,
+            "base": self.plan.base,
+        }
         for key, value in asked.items():
-            if state[key] != value:
+            saved = state.get(key, "")
+            if saved != value:
                 raise XlvlaError(
-                    f"{path} was trained with {key} {state[key]}, asked is {value}: resume with "
-                    "the same, or start anew"
+                    f"{path} was trained with {key} {saved}, asked is {value}: resume with the "
+                    "same, or start anew"
                 )
         # Where a phase ends the state is still that of its own optimiser.
         self.step = state["step"] - 1
@@ -327,6 +394,21 @@ def train(
     """Trains to the recipe's end and writes the weights to `out`; with `resume` goes on from its
     checkpoint if there is one.
     """
+
+    def write_weights() -> None:
+        write(trainer.bodies, trainer.coders, trainer.recipe, trainer.seed, trainer.seconds, out)
+
+    finish(trainer, out, write_weights, resume, progress)
+
+
+def finish(
+    trainer: Trainer,
+    out: Path,
+    write_weights: Callable[[], None],
+    resume: bool,
+    progress: Callable[[int, Losses], None] | None,
+) -> None:
+    """Trains to the end with checkpoints beside `out`, and writes the weights."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint(out).is_file():
         trainer.resume(checkpoint(out))
@@ -335,5 +417,5 @@ def train(
             trainer.save(checkpoint(out))
         if progress:
             progress(trainer.step, losses)
-    write(trainer.bodies, trainer.coders, trainer.recipe, trainer.seed, trainer.seconds, out)
+    write_weights()
     checkpoint(out).unlink(missing_ok=True)
