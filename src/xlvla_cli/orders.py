@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def call(
     from xlvla_cli.ros.operator import Operator
 
     wanted = known(service)
-    fields = switched(wanted, value)
+    fields: dict[str, Any] = switched(wanted, value)
     with Operator(domain=domain) as operator:
         typer.echo(operator.call(wanted, **fields) or "done")
 

@@ -287,10 +287,11 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
     # Of a relative chunk a constant that large would leave no digits for its changes.
     absurd = np.argwhere(np.abs(chunk) > MOST_RAD)
     if absurd.size:
-        frame, joint = absurd[0]
-        name = message.joint_names[joint]
+        frame = int(absurd[0, 0])
+        joint = int(absurd[0, 1])
+        names: Sequence[str] = message.joint_names
         raise XlvlaError(
-            f"frame {frame} of '{name}' is {chunk[frame, joint]:.3g} rad: no joint is there"
+            f"frame {frame} of '{names[joint]}' is {chunk[frame, joint]:.3g} rad: no joint is there"
         )
     return chunk, SECOND * len(due) / due[-1]
 

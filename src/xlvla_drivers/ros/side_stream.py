@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rclpy.publisher import Publisher
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, forms, topics
@@ -55,7 +56,9 @@ class SideStream:
         parts = node.rig.parts_of(side)
         names = {part: node.rig.joint_names(side, part) for part in parts}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
-        self._publishers = {part: node.publisher(topic(side, part)) for part in parts}
+        self._publishers: dict[Part, Publisher] = {
+            part: node.publisher(topic(side, part)) for part in parts
+        }
         self._messages = {part: CommandMessage(joints) for part, joints in names.items()}
         # The arm's joints come first, the hand's after them.
         arm_joints = names.get("arm", ())
