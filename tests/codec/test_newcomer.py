@@ -20,16 +20,16 @@ from xlvla_policy.latent.training import Trainer, checkpoint, train
 
 FEW = {"batch": 32, "pool": 4096, "templates": 32, "clear": 0.0}
 SMALL = replace(DEFAULT, **FEW)
-ADDING = replace(ADDED, **FEW)
+PARTS = {"encode_steps": 40, "decode_steps": 10, "steps": 40, "left_steps": 20, "settle_steps": 10}
+ADDING = replace(ADDED, **FEW, **PARTS)
+SHAPED = replace(SMALL, encoder=(32, 24), decoder=(48,), settle_steps=2)
 PAIR = ("ability", "inspire")
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    train(
-        Trainer(replace(SMALL, encoder=(32, 24), decoder=(48,), steps=30, left_steps=5), PAIR), path
-    )
+    train(Trainer(replace(SHAPED, steps=30, left_steps=5), PAIR), path)
     return path
 
 
@@ -109,7 +109,7 @@ def test_the_newcomer_learns_both_ways(base):
     parts = [trainer.phase.part for _ in trainer.run()]
     after = losses()
     assert set(parts) == {"encode", "decode", "right", "settle"}
-    assert after.reconstruction < 0.7 * before.reconstruction
+    assert after.reconstruction < 0.9 * before.reconstruction
     assert after.retargeting < 0.95 * before.retargeting
 
 
@@ -169,7 +169,7 @@ def test_an_interrupted_addition_ends_exactly_like_an_uninterrupted_one(base, tm
     taught(base, "paxini", whole, steps=28)
     parts: set[str] = set()
     # While its encoder learns, its decoder, both, where the left hand begins and decoders settle.
-    for stop in (4, 12, 16, 27, 36):
+    for stop in (4, 12, 16, 27, 33):
         interrupted = NewHandTrainer(base, "paxini", 28, 0, ADDING).trainer
         if parts:
             interrupted.resume(checkpoint(resumed))
@@ -188,8 +188,7 @@ def test_an_addition_to_another_codec_is_not_resumed(base, one, tmp_path):
     run = NewHandTrainer(base, "paxini", 2, recipe=ADDING)
     run.trainer.save(tmp_path / "run.pt")
     other = tmp_path / "other.safetensors"
-    shape = replace(SMALL, encoder=(32, 24), decoder=(48,), steps=2, left_steps=2)
-    train(Trainer(shape, PAIR, seed=1), other)
+    train(Trainer(replace(SHAPED, steps=2, left_steps=2), PAIR, seed=1), other)
     with pytest.raises(XlvlaError, match="was trained with base"):
         NewHandTrainer(other, "paxini", 2, recipe=ADDING).trainer.resume(tmp_path / "run.pt")
 

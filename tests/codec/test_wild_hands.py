@@ -151,7 +151,7 @@ def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     run = NewHandTrainer(base, "wild", steps=2, recipe=SMALL)
     totals = []
     add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
-    assert len(totals) == 2 and all(map(math.isfinite, totals))
+    assert len(totals) == run.trainer.steps and all(map(math.isfinite, totals))
     assert Codec.load(tmp_path / "more.safetensors").joints("wild", "left") == entry.joint_names(
         "left"
     )
@@ -423,7 +423,7 @@ def test_a_hand_of_the_catalogue_that_the_codec_does_not_know_learns(name, base,
     totals = []
     run = NewHandTrainer(base, name, steps=2, recipe=SMALL)
     add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
-    assert len(totals) == 2 and all(map(math.isfinite, totals))
+    assert len(totals) == run.trainer.steps and all(map(math.isfinite, totals))
     codec = Codec.load(tmp_path / "more.safetensors")
     for side in SIDES:
         lower, upper = catalog.hand(name).command_range(side)
