@@ -371,7 +371,7 @@ def test_a_hand_without_taxels_says_which_option_is_wrong(pair):
     ("options", "line"),
     [
         ({"transport": "tcp"}, "transport: tcp needs model: ftp"),
-        ({"force": 2000}, r"force 0\.\.1000 \(dfx\)"),
+        ({"force": 2000}, r"force is 0\.\.1000 \(dfx\)"),
         ({"hand_id": 0}, "hand_id: must be from 1 to 254, is 0"),
     ],
 )

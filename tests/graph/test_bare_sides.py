@@ -18,6 +18,7 @@ from recording_desk import Desk
 
 import xlvla_cli
 from xlvla import rig_file
+from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.ros import topics
 from xlvla.run import interruptible, own_domain
@@ -92,6 +93,15 @@ def rig(tmp_path_factory):
         yield replace(rig_file.load(folder / "bare.yaml"), recorder=recorder)
 
 
+def _engages(operator) -> bool:
+    """Motion refuses until every driver has reported."""
+    try:
+        operator.call(topics.ENGAGE, data=True)
+    except XlvlaError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def recording(rig) -> Path:
     """An episode of two seconds in which one joint of each side moves."""
@@ -100,7 +110,7 @@ def recording(rig) -> Path:
         desk.until(lambda: desk.status, "the recorder says nothing")
         session.operator.call(topics.RECORDER_START)
         desk.until(lambda: desk.status.get("state") == "recording", "it does not record")
-        session.operator.call(topics.ENGAGE, data=True)
+        desk.until(lambda: _engages(session.operator), "it is not engaged")
         folder = Path(desk.status["folder"])
         ends = time.monotonic() + 2.5
         desk.until(lambda: time.monotonic() > ends, "")
