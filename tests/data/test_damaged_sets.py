@@ -15,7 +15,7 @@ from made_episodes import run
 from mutations import SEEDS
 from xlvla.errors import XlvlaError
 from xlvla_data import store
-from xlvla_data.lerobot import layout
+from xlvla_data.lerobot import layout, tables
 
 STRANGE = (None, True, -1, 0, 1e308, 10**30, "", "x", "../x", [], {}, [[1]], float("nan"), "\x00")
 """What stands where something else is wanted."""
@@ -180,3 +180,13 @@ def test_a_table_of_episodes_with_other_values_is_read_or_told_in_one_line(sound
         pq.write_table(table.drop_columns([name]), path)
         read(root)
     told(root, pictures=False)
+
+
+def test_a_column_whose_name_is_no_text_is_one_line(tmp_path):
+    import pyarrow as pa
+
+    path = tmp_path / "file-000.parquet"
+    tables.write(path, pa.table({"episode_index": [0]}))
+    path.write_bytes(path.read_bytes().replace(b"episode_index", b"episode\xffindex"))
+    with pytest.raises(XlvlaError, match=r"file-000\.parquet cannot be read: .*decode"):
+        tables.read(path)

@@ -52,7 +52,10 @@ def of_episode(path: Path, columns: Sequence[str], index: int) -> pa.Table:
 def _read(path: Path, columns: Sequence[str] | None, filters: Any = None) -> pa.Table:
     names = None if columns is None else list(columns)
     try:
-        return pq.read_table(path, columns=names, filters=filters)
+        table: pa.Table = pq.read_table(path, columns=names, filters=filters)
+        # Names that are no text are found where they are asked for, not where they are read.
+        list(table.column_names)
+        return table
     except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
         # Some messages of the library end in several lines, some are empty
         lines = str(error).splitlines() or [type(error).__name__]
