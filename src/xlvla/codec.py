@@ -240,6 +240,13 @@ class Codec:
         part = self.part(hand, side)
         return rows(part.decode, z, self.latent_dim, "latents")
 
+    def unknown_line(self, hand: str) -> str:
+        """What to do with a hand of the catalogue that the codec does not know."""
+        return (
+            f"the codec knows {', '.join(self.hands)}, not '{hand}': teach it with `xlvla codec "
+            f"add {hand}`, and name the file it writes by {VARIABLE}"
+        )
+
     def part(self, hand: str, side: Side) -> HandCodec:
         """Encoder and decoder of one hand of one side, for those who carry them elsewhere."""
         part = self._parts.get((hand, side))
@@ -248,10 +255,7 @@ class Codec:
         if hand in self.missing:
             raise XlvlaError(missing_line((hand,)))
         if hand not in self.hands and hand in catalog.hands():
-            raise XlvlaError(
-                f"the codec knows {', '.join(self.hands)}, not '{hand}': teach it with "
-                f"`xlvla codec add {hand}`, and name the file it writes by {VARIABLE}"
-            )
+            raise XlvlaError(self.unknown_line(hand))
         if hand not in self.hands:
             raise unknown("hand of the codec", hand, self.hands)
         raise unknown("side", side, SIDES)

@@ -112,11 +112,7 @@ def _codec_faults(rig: Rig) -> list[str]:
     except XlvlaError as error:
         return [str(error)]
     unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - {*codec.hands, NONE})
-    return [
-        f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
-        f"{name}`, and name its weights file by XLVLA_CODEC"
-        for name in unknown_hands
-    ]
+    return [codec.unknown_line(name) for name in unknown_hands]
 
 
 def _module_faults(packages: set[str]) -> list[str]:

@@ -166,6 +166,18 @@ def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
         first.check()
 
 
+def test_a_node_that_is_named_tells_of_a_wrong_domain_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "xlvla_sim.nodes.sim", "--ros-args", "-r", "__node:=sim"],
+        env={**os.environ, "ROS_DOMAIN_ID": "front", supervision.PARENT: str(os.getpid())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "sim: ROS_DOMAIN_ID is 'front': it must be a whole number" in done.stderr
+
+
 def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
     rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]

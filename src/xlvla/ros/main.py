@@ -35,9 +35,7 @@ def run(kind: Callable[[], RigNode]) -> None:
     name = given or "node"
     failure = None
     try:
-        if given:
-            neighbours.refuse_held(given)
-        node = _joined(kind)
+        node = _joined(kind, given)
         name = node.get_name()
         failure = _served(node, stop)
     except Exception as error:
@@ -49,12 +47,14 @@ def run(kind: Callable[[], RigNode]) -> None:
     os._exit(1 if failure else 0)
 
 
-def _joined(kind: Callable[[], RigNode]) -> RigNode:
+def _joined(kind: Callable[[], RigNode], given: str | None) -> RigNode:
     """The node in the graph; refuses a namespace, which would move its services but none of its
     topics.
     """
     supervision.busy_with("joins the ROS graph (rclpy.init)")
     participant.join()
+    if given:
+        neighbours.refuse_held(given)
     supervision.busy_with("makes its node (create_node)")
     try:
         node = kind()

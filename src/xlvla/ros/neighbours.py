@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from rclpy.node import Node
 
+from xlvla import environment
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
 from xlvla.rig import Rig
@@ -105,10 +106,10 @@ def refuse_namesake(
 def refuse_held(name: str) -> None:
     """Raises XlvlaError where a node of this name runs on the domain of this machine.
 
-    To be called before there is a node: the rig that runs would disengage when it sees one, if only
-    for a moment.
+    To be called before there is a node, in an environment without faults: the rig that runs would
+    disengage when it sees one, if only for a moment.
     """
-    held = _claim(int(os.environ.get("ROS_DOMAIN_ID") or 0), f"/{name}")
+    held = _claim(environment.domain(), f"/{name}")
     if held is not None:
         held.close()
 
