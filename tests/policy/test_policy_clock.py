@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from pathlib import Path
 
@@ -14,16 +13,14 @@ pytest.importorskip("rclpy")
 
 import rclpy
 
+import clock_set_back
 from xlvla import rig_file
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import Clock
-from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 from xlvla.run import own_domain
 from xlvla_policy.nodes.policy import PolicyNode
 
-PATIENCE_S = 20.0
-HOUR_NS = 3600 * SECOND
 POLICIES = Path(__file__).parents[2] / "examples" / "policies"
 
 
@@ -49,27 +46,13 @@ def test_chunks_go_on_with_the_new_time_when_the_clock_is_set_back(node, monkeyp
         names = node.rig.joint_names(*key)
         states.append((publisher, convert.JointMessage(names), np.zeros(len(names))))
     chunks = Reader(node, topics.chunk("left", "policy"))
-    end = threading.Event()
-    loop = threading.Thread(target=node.work, args=(end,))
-    loop.start()
 
-    def until_decided_within(since_ns, to_ns):
-        give_up_s = time.monotonic() + PATIENCE_S
-        while True:
-            assert time.monotonic() < give_up_s, "no chunk is of that time"
-            for publisher, message, pose in states:
-                publisher.publish(message.fill(time.time_ns(), pose))
-            time.sleep(0.05)
-            chunk = chunks.newest()
-            if chunk and since_ns <= convert.nanoseconds(chunk.header.stamp) <= to_ns:
-                return
+    def newest_ns():
+        for publisher, message, pose in states:
+            publisher.publish(message.fill(time.time_ns(), pose))
+        time.sleep(0.05)
+        chunk = chunks.newest()
+        return convert.nanoseconds(chunk.header.stamp) if chunk else None
 
-    began_ns = time.time_ns()
-    try:
-        until_decided_within(began_ns, began_ns + HOUR_NS)
-        really_ns = time.time_ns
-        monkeypatch.setattr(time, "time_ns", lambda: really_ns() - HOUR_NS)
-        until_decided_within(began_ns - HOUR_NS, began_ns - HOUR_NS // 2)
-    finally:
-        end.set()
-        loop.join()
+    with clock_set_back.running(node.work):
+        clock_set_back.stamps_follow(monkeypatch, newest_ns)
