@@ -137,7 +137,8 @@ def second_writer(arm: SwingingArm, domain: int, log: Log) -> GraphFault:
     def motion_line() -> StatusLine | None:
         return log.first_line("motion", RogueNode.NAME, began_ns)
 
-    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+    command = topics.command(arm.side, "arm")
+    with RogueNode(command, domain, arm.listeners(command)) as rogue:
         lead = _leading_away(arm, rogue)
         arm.wait(lambda: bool(driver_line() and motion_line()), REPORTED_WITHIN_S, lead)
         arm.watch(RESTS_S, lead)
@@ -173,7 +174,8 @@ def stop_then_stranger(arm: SwingingArm, domain: int) -> GraphFault:
     reported = stopped_line()
     before = arm.pose
     moved_rad = 0.0
-    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+    command = topics.command(arm.side, "arm")
+    with RogueNode(command, domain, arm.listeners(command)) as rogue:
         lead = _leading_away(arm, rogue)
 
         def lead_and_watch() -> None:

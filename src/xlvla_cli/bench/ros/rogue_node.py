@@ -13,17 +13,22 @@ from xlvla.ros.topics import Topic
 
 DISCOVERED_WITHIN_S = 10.0
 SETTLED_S = 0.5
-"""How long to wait for a listener, and then for the others that are on their way."""
+"""How long to wait for all listeners, and then until they have found the node, too."""
 
 
 class RogueNode:
-    """Context manager: on entry it publishes on the topic; on exit it leaves the graph."""
+    """Context manager: on entry it publishes on the topic; on exit it leaves the graph.
+
+    Args:
+        listeners: how many subscriptions it waits for.
+    """
 
     NAME = "stranger"
 
-    def __init__(self, topic: Topic, domain: int):
+    def __init__(self, topic: Topic, domain: int, listeners: int = 1):
         self._topic = topic
         self._domain = domain
+        self._listeners = max(listeners, 1)
 
     def __enter__(self) -> RogueNode:
         context = Context()
@@ -33,10 +38,12 @@ class RogueNode:
             self._topic.type, self._topic.name, self._topic.qos
         )
         give_up = time.monotonic() + DISCOVERED_WITHIN_S
-        while not self._publisher.get_subscription_count():
+        while (found := self._publisher.get_subscription_count()) < self._listeners:
             if time.monotonic() > give_up:
                 self.__exit__(None, None, None)
-                raise XlvlaError(f"no node subscribes to {self._topic.name}")
+                raise XlvlaError(
+                    f"{found} of {self._listeners} subscriptions to {self._topic.name} are found"
+                )
             time.sleep(0.02)
         time.sleep(SETTLED_S)
         return self

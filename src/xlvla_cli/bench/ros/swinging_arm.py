@@ -16,6 +16,7 @@ from xlvla.ros import convert, forms, statuses, topics
 from xlvla.ros.clock import Clock
 from xlvla.ros.convert import SECOND, Joints
 from xlvla.ros.reader import Reader
+from xlvla.ros.topics import Topic
 from xlvla.types import CHUNK_HZ, PARTS, Side
 from xlvla_cli.ros.session import Session
 
@@ -30,6 +31,9 @@ MOVES_RAD = 0.03
 FRAMES = 50
 EVERY_S = 0.2
 """Frames of a chunk, and the time between two chunks."""
+
+LATE_S = 0.4
+"""How late an arm may be on its path: what motion and servos take."""
 
 PATIENCE_S = 15.0
 LOOK_S = 0.002
@@ -95,12 +99,14 @@ class SwingingArm:
 
     @property
     def error_rad(self) -> float:
-        """How far the joint that moves is from where it should be at the stamp of the newest
-        report.
+        """How far the joint that moves is from its path, where it should be at the stamp of the
+        newest report or was to be just before.
         """
         newest = self.reports[-1]
-        target = self._target((newest.stamp_ns - self._began_ns) / SECOND)
-        return abs(float(newest.position[JOINT] - target))
+        now_s = (newest.stamp_ns - self._began_ns) / SECOND
+        path = self._target(np.linspace(max(now_s - LATE_S, 0.0), now_s, 50))
+        position = float(newest.position[JOINT])
+        return float(np.abs(path - position).min())
 
     def begin(self) -> None:
         """Engages motion anew and moves the arm until it is seen to move; only then anything
@@ -137,6 +143,10 @@ class SwingingArm:
             also()
             self._look(True)
         return met
+
+    def listeners(self, topic: Topic) -> int:
+        """How many subscriptions to a topic the graph has."""
+        return self.session.operator.node.count_subscribers(topic.name)
 
     def moved(self, since: np.ndarray, joints: slice = slice(None)) -> float:
         """How far [rad] the joint that went furthest is from a pose [J]."""
