@@ -54,9 +54,10 @@ def test_two_processes_lose_what_one_loses_and_write_the_same_weights(folder, na
     )
     assert set(alone) == set(shared)
     for key in alone:
-        # AdamW steps as far for a gradient near zero as for any other: a tenth of one such step is
-        # allowed.
-        torch.testing.assert_close(shared[key], alone[key], rtol=0, atol=RECIPE.rate / 10)
+        # AdamW steps as far for a gradient near zero as for any other: a few numbers may be further
+        # off than the weight is as a whole, which has to be within a twentieth of a step.
+        off = (shared[key] - alone[key]).square().mean().sqrt()
+        assert off < RECIPE.rate / 20
 
 
 def test_weights_travel_in_half_precision_where_products_are(folder):

@@ -119,6 +119,7 @@ def jobs(
     all_jobs: list[Job] = []
     for task in tasks:
         base = simulated_rig(rig, task)
+        rigs = dict[tuple[str, str], Rig]()
         task_jobs = list[Job]()
         for number in range(seed, last):
             rng = np.random.default_rng([number, 2])
@@ -127,12 +128,19 @@ def jobs(
             if len(hands) > 1 and rng.random() < mixed:
                 right = str(rng.choice([name for name in hands if name != left]))
             if holdout.keeps((left, right), task):
-                pair: dict[Side, str] = {"left": left, "right": right}
-                worn: dict[Side, str | None] = {side: pair[side] for side in base.sides}
-                task_jobs.append(Job(rig_file.with_choices(base, hands=worn), number))
+                # Every pair's rig is described once: that takes longer than all else here.
+                if (left, right) not in rigs:
+                    rigs[left, right] = _with_hands(base, left, right)
+                task_jobs.append(Job(rigs[left, right], number))
         # By hands, so that a worker seldom needs another world.
         all_jobs += sorted(task_jobs, key=lambda job: list(job.hands.values()))
     return all_jobs
+
+
+def _with_hands(base: Rig, left: str, right: str) -> Rig:
+    pair: dict[Side, str] = {"left": left, "right": right}
+    worn: dict[Side, str | None] = {side: pair[side] for side in base.sides}
+    return rig_file.with_choices(base, hands=worn)
 
 
 class CollectionState:

@@ -11,13 +11,13 @@ is encoded somewhat differently, and a hand that was never demonstrated must not
 
 All that is random about the k-th sample of a step follows from the seed, the step and k. So a batch
 is the same however many processes share it, and a run that is resumed, by any number of them, goes
-on as if it had never stopped.
+on as if it had never stopped. On a GPU, other numbers are drawn than on the processor.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +35,9 @@ from xlvla_policy.vla.model import Inputs
 from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.tokenizer import Tokenizer
 
+CPU = torch.device("cpu")
+PICTURES_SHARE = 0.5
+"""Largest share of a GPU's free memory that pictures may fill."""
 LEVELS = 256
 """Levels of a uint8 image."""
 
@@ -44,7 +47,6 @@ class NoiseSamples:
     """All that is random about B samples of a step.
 
     Args:
-        row: uniform [B], of which observation a sample is drawn.
         light: uniform [B, 2], contrast and brightness of its images.
         hold: uniform [B], whether its past is only the last pose.
         foreign: uniform [B], whether the latents of its past are another hand's.
@@ -55,7 +57,6 @@ class NoiseSamples:
         prefix_tokens: length [B, K] of the action prefixes.
     """
 
-    row: Tensor
     light: Tensor
     hold: Tensor
     foreign: Tensor
@@ -93,21 +94,26 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Batches:
-    """Observations and action chunks, normalised, of some demonstrations."""
+    """Observations and action chunks, normalised, of some demonstrations.
+
+    Args:
+        device: where samples are drawn, and where pictures are kept if they fit.
+    """
 
     data: Demonstrations
     config: VlaConfig
     statistics: Statistics
     tokenizer: Tokenizer
+    device: torch.device = CPU
 
     def draw(
-        self, sampler: WeightedSampler, recipe: Recipe, step: int, numbers: Iterable[int]
+        self, sampler: WeightedSampler, recipe: Recipe, step: int, numbers: Sequence[int]
     ) -> Drawn:
         """The samples of these numbers of a step's batch, augmented."""
         config = self.config
         augmentation = recipe.augmentation
-        samples = draw_noise(config, recipe, step, numbers)
-        rows = sampler.rows_at(samples.row.numpy())
+        rows = sampler.rows_at(draw_uniform(recipe, step, numbers))
+        samples = draw_noise(config, recipe, step, numbers, self.device)
         inputs, chunk = self.take(rows)
         augmented = replace(
             inputs,
@@ -123,15 +129,18 @@ class Batches:
     def take(self, rows: np.ndarray) -> tuple[Inputs, Tensor]:
         """These observations without augmentation, and their action chunks."""
         frames = self.config.frames
-        mean, scale = self._mean_and_scale(rows)
-        windows = (self.data.windows(rows, frames) - mean) / scale
-        windows = torch.from_numpy(windows.astype(np.float32))
-        words, mask = self._words(rows)
+        arrays = self._arrays
+        chosen = torch.from_numpy(rows).to(self.device)
+        kinds = arrays.kind[chosen]
+        command_rows = arrays.start[chosen, None] + torch.arange(2 * frames, device=self.device)
+        windows = arrays.commands[command_rows] - arrays.mean[kinds, None]
+        windows = (windows / arrays.scale[kinds, None]).to(torch.float32)
+        told = arrays.told[chosen]
         inputs = Inputs(
-            images=torch.from_numpy(self.data.images[rows]),
-            cameras=torch.from_numpy(self.data.seen[rows]),
-            words=words,
-            word_mask=mask,
+            images=self._images(rows, chosen),
+            cameras=arrays.seen[chosen],
+            words=arrays.words[told],
+            word_mask=arrays.word_mask[told],
             past=windows[:, :frames],
         )
         return inputs, windows[:, frames:]
@@ -156,27 +165,75 @@ class Batches:
         return mean, scale
 
     @cached_property
-    def _sentences(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Ids and mask of every sentence, all as long as the longest: one shape for every batch."""
-        encoded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        longest = 0
-        for sentence in self.data.instructions:
-            ids, mask = self.tokenizer.encode(sentence)
-            encoded[sentence] = ids, mask
-            longest = max(longest, int(mask.sum()))
-        return {
-            sentence: (ids[:longest], mask[:longest]) for sentence, (ids, mask) in encoded.items()
+    def _arrays(self) -> _Arrays:
+        data = self.data
+        mean, scale = self._normalisers
+        words, word_mask = self._sentences()
+        arrays = {
+            "start": data.start,
+            "kind": data.kind[data.source],
+            "commands": data.commands,
+            "seen": data.seen,
+            "told": data.told,
+            "mean": mean,
+            "scale": scale,
+            "words": words,
+            "word_mask": word_mask,
         }
+        return _Arrays(
+            **{name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+        )
 
-    def _words(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Token ids and mask [B, L] of the sentences of these observations."""
-        all_ids: list[np.ndarray] = []
-        all_masks: list[np.ndarray] = []
-        for sentence in self.data.told[rows]:
-            ids, mask = self._sentences[self.data.instructions[sentence]]
-            all_ids.append(ids)
-            all_masks.append(mask)
-        return torch.from_numpy(np.stack(all_ids)), torch.from_numpy(np.stack(all_masks))
+    def _sentences(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and mask [sentences, L] of every sentence, all as long as the longest: one shape for
+        every batch.
+        """
+        encoded = [self.tokenizer.encode(sentence) for sentence in self.data.instructions]
+        words = np.stack([ids for ids, _ in encoded])
+        mask = np.stack([valid for _, valid in encoded])
+        longest = int(mask.sum(1).max())
+        return words[:, :longest], mask[:, :longest]
+
+    def _images(self, rows: np.ndarray, chosen: Tensor) -> Tensor:
+        """Pictures of observations, by their rows here and on the device."""
+        if self._pictures is None:
+            return torch.from_numpy(self.data.images[rows]).to(self.device)
+        return self._pictures[chosen]
+
+    @cached_property
+    def _pictures(self) -> Tensor | None:
+        """All pictures, on the device; None where they stay where they are."""
+        if self.device.type == "cpu":
+            return None
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if self.data.images.nbytes > PICTURES_SHARE * free:
+            return None
+        return self.data.images.on(self.device)
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """What samples are taken from, on the device.
+
+    Args:
+        start: row of `commands` where an observation's past begins [N].
+        kind: its data set [N].
+        commands: raw frames [M, frame_dim].
+        seen: which cameras it has [N, C].
+        told: its sentence [N].
+        mean, scale: what frames are normalised with [data sets, frame_dim].
+        words, word_mask: token ids of the sentences, and where they are valid [sentences, L].
+    """
+
+    start: Tensor
+    kind: Tensor
+    commands: Tensor
+    seen: Tensor
+    told: Tensor
+    mean: Tensor
+    scale: Tensor
+    words: Tensor
+    word_mask: Tensor
 
 
 class WeightedSampler:
@@ -195,41 +252,62 @@ class WeightedSampler:
         return self.rows[index]
 
 
+def draw_uniform(recipe: Recipe, step: int, numbers: Sequence[int]) -> np.ndarray:
+    """Numbers [B] in [0, 1) that decide which observations these samples are of."""
+    generator = np.random.default_rng([recipe.seed, step])
+    return generator.random(recipe.batch)[_indices(recipe, numbers)]
+
+
 def draw_noise(
-    config: VlaConfig, recipe: Recipe, step: int, numbers: Iterable[int]
+    config: VlaConfig,
+    recipe: Recipe,
+    step: int,
+    numbers: Sequence[int],
+    device: torch.device = CPU,
 ) -> NoiseSamples:
     """What is random about the samples with these numbers in a step."""
-    generator = torch.Generator()
-    samples: list[NoiseSamples] = []
-    for number in numbers:
-        sequence = np.random.SeedSequence([recipe.seed, step, number])
-        (seed,) = sequence.generate_state(1, np.uint64)
-        # torch's seeds are signed.
-        generator.manual_seed(int(seed >> np.uint64(1)))
-        samples.append(_noise_of_sample(config, recipe, generator))
-    stacked: dict[str, Tensor] = {}
+    sequence = np.random.SeedSequence([recipe.seed, step, 1])
+    (seed,) = sequence.generate_state(1, np.uint64)
+    # torch's seeds are signed.
+    generator = torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
+    whole = _noise_of_batch(config, recipe, generator)
+    chosen = torch.tensor(_indices(recipe, numbers), device=device)
+    taken: dict[str, Tensor] = {}
     for field in dataclasses.fields(NoiseSamples):
-        stacked[field.name] = torch.stack([getattr(sample, field.name) for sample in samples])
-    return NoiseSamples(**stacked)
+        taken[field.name] = getattr(whole, field.name)[chosen]
+    return NoiseSamples(**taken)
 
 
-def _noise_of_sample(config: VlaConfig, recipe: Recipe, generator: torch.Generator) -> NoiseSamples:
-    """One sample's, without the first axis. The order of the draws decides what a seed means."""
+def _indices(recipe: Recipe, numbers: Sequence[int]) -> list[int]:
+    """The numbers as a list; they are those of samples of the recipe's batch."""
+    indices = list(numbers)
+    assert max(indices) < recipe.batch
+    return indices
+
+
+def _noise_of_batch(config: VlaConfig, recipe: Recipe, generator: torch.Generator) -> NoiseSamples:
+    """A whole batch's. The order of the draws decides what a seed means."""
+    batch = recipe.batch
     chunk = (config.frames, config.frame_dim)
     draws = recipe.draws
     longest = max(recipe.longest // config.frames_per_token, 1)
-    tokens = torch.randint(1, longest + 1, (draws,), generator=generator)
-    row = torch.rand((), dtype=torch.float64, generator=generator)
-    light = torch.rand(2, generator=generator)
-    hold = torch.rand((), generator=generator)
-    foreign = torch.rand((), generator=generator)
-    offset = torch.randn(1, config.frame_dim, generator=generator)
-    frame_noise = torch.randn(chunk, generator=generator)
-    noise = torch.randn((draws, *chunk), generator=generator)
-    times = flow.draw_time((draws,), generator)
-    has_prefix = torch.rand(draws, generator=generator) < recipe.committed
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=generator.device)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    light = uniform(batch, 2)
+    hold = uniform(batch)
+    foreign = uniform(batch)
+    offset = normal(batch, 1, config.frame_dim)
+    frame_noise = normal(batch, *chunk)
+    noise = normal(batch, draws, *chunk)
+    times = flow.draw_time((batch, draws), generator)
+    has_prefix = uniform(batch, draws) < recipe.committed
+    tokens = 1 + (longest * uniform(batch, draws)).long()
     return NoiseSamples(
-        row=row,
         light=light,
         hold=hold,
         foreign=foreign,
@@ -250,22 +328,29 @@ def augment_history(
     is_held = samples.hold[:, None, None] < augmentation.hold
     is_foreign = samples.foreign[:, None, None] < augmentation.foreign
     past = torch.where(is_held, past[:, -1:], past)
-    is_elsewhere = is_foreign & torch.from_numpy(latent)
+    is_elsewhere = is_foreign & torch.from_numpy(latent).to(past.device)
     deviation = torch.where(is_elsewhere, augmentation.foreign_offset, augmentation.offset)
     return past + samples.offset * deviation + samples.frame_noise * augmentation.noise
 
 
 def vary_brightness(images: Tensor, augmentation: Augmentation, light: Tensor) -> Tensor:
     """Images uint8 [B, ...] of other contrast and brightness, by uniform numbers [B, 2]."""
+    if images.device.type != "cpu":
+        return relit(images, augmentation, light)
+    # By table: there are far fewer levels than pixels.
+    levels = torch.arange(LEVELS, dtype=torch.uint8).expand(len(images), -1)
+    tables = relit(levels, augmentation, light).numpy()
+    varied: list[np.ndarray] = []
+    for row, table in zip(images.flatten(1).numpy(), tables, strict=True):
+        varied.append(cv2.LUT(row, table).ravel())
+    return torch.from_numpy(np.stack(varied)).view(images.shape)
+
+
+def relit(images: Tensor, augmentation: Augmentation, light: Tensor) -> Tensor:
+    """`vary_brightness`, every pixel computed."""
     gain, shift = (2 * light - 1).T[..., None]
     middle = (LEVELS - 1) / 2
     contrast = 1 + gain * augmentation.contrast
-    brightness = (LEVELS - 1) * shift * augmentation.brightness
-    levels = (torch.arange(LEVELS) - middle) * contrast + (middle + brightness)
-    # By table: there are far fewer levels than pixels.
-    tables = levels.clamp_(0, LEVELS - 1).to(torch.uint8).numpy()
-    rows = images.flatten(1).numpy()
-    varied: list[np.ndarray] = []
-    for row, table in zip(rows, tables, strict=True):
-        varied.append(cv2.LUT(row, table).ravel())
-    return torch.from_numpy(np.stack(varied)).view(images.shape)
+    brightness = middle + (LEVELS - 1) * shift * augmentation.brightness
+    levels = (images.flatten(1) - middle) * contrast + brightness
+    return levels.clamp_(0, LEVELS - 1).to(torch.uint8).view(images.shape)

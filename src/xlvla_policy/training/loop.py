@@ -164,8 +164,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         keep = min(self.recipe.average, self.step / (self.step + AVERAGE_FROM))
-        for name, average in self.average.items():
-            average.lerp_(parallel.local(self.learned[name]), 1 - keep)
+        averages = list(self.average.values())
+        learned = [parallel.local(self.learned[name]) for name in self.average]
+        torch._foreach_lerp_(averages, learned, 1 - keep)
         return size
 
     def run(self, on_step: Callable[[Progress], None]) -> None:

@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xlvla.errors import XlvlaError
 from xlvla.files import replacing
@@ -17,8 +19,6 @@ from xlvla_data.store import Stored
 from xlvla_policy.vla import images
 from xlvla_policy.vla.config import VlaConfig
 
-DECODERS = 4
-"""Threads that decode videos."""
 KEY_LENGTH = 16
 
 
@@ -35,6 +35,19 @@ class Pictures:
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self._arrays)
+
+    def on(self, device: torch.device) -> Tensor:
+        """All of them on a device."""
+        shape = (len(self), *self._arrays[0].shape[1:])
+        whole = torch.empty(shape, dtype=torch.uint8, device=device)
+        for array, start, end in zip(self._arrays, self._starts, self._ends, strict=True):
+            # Copied first: a cache is mapped for reading alone.
+            whole[start:end] = torch.from_numpy(np.array(array))
+        return whole
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         data_sets = np.searchsorted(self._ends, rows, side="right")
@@ -106,7 +119,7 @@ def _fill(
     pictures: np.ndarray, stored: Sequence[Stored], config: VlaConfig, stride: int
 ) -> np.ndarray:
     """Decodes episodes into the array, several at a time."""
-    threads = min(len(stored), DECODERS, os.cpu_count() or 1)
+    threads = min(len(stored), os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads)
     decoding: list[Future[None]] = []
     start = 0

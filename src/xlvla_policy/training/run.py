@@ -63,6 +63,9 @@ def train(
     torch.set_num_threads(choice.threads)
     torch.manual_seed(recipe.seed)
     group = parallel.join(choice.device)
+    if group.device.type == "cuda":
+        # Products in TF32, as convolutions are anyway.
+        torch.set_float32_matmul_precision("high")
     console = screen.console(quiet=not group.first)
     run = Run(choice, recipe, out, group, console)
     try:
@@ -117,7 +120,9 @@ def _session(run: Run, prepared: Prepared) -> _Session:
             prepared.recorded, prepared.config, stride=choice.stride, cache=cache
         )
     rows, held_out = validation.held_out(demonstrations, choice.held_out)
-    batches = Batches(demonstrations, prepared.config, prepared.statistics, prepared.words)
+    batches = Batches(
+        demonstrations, prepared.config, prepared.statistics, prepared.words, group.device
+    )
     init = None if choice.resume else choice.init
     model = preparation.made(prepared, init, group.device, run.console.print)
     trainer = Trainer(model, batches, rows, run.recipe, group)

@@ -132,7 +132,7 @@ def _chunks(
         noise = torch.randn(chunk.shape, generator=generator)
         result = model.sample(moved_to(device, inputs), noise.to(device))
         sampled.append(batches.undo(result.float().cpu().numpy(), part))
-        demonstrated.append(batches.undo(chunk.numpy(), part))
+        demonstrated.append(batches.undo(chunk.cpu().numpy(), part))
     return np.concatenate(sampled), np.concatenate(demonstrated)
 
 

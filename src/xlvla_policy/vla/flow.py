@@ -16,7 +16,7 @@ LONGEST_PERIOD = 4.0
 
 def draw_time(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Times from Beta(1.5, 1) scaled into [0.001, 1]; most of them near the noise."""
-    uniform = torch.rand(shape, generator=generator)
+    uniform = torch.rand(shape, generator=generator, device=generator.device)
     # The inverse of the distribution function t^1.5 turns uniform numbers into Beta(1.5, 1).
     beta = uniform ** (1 / 1.5)
     return beta * (1 - SMALLEST_TIME) + SMALLEST_TIME
