@@ -90,6 +90,28 @@ def requirements(wheel):
     return [entry.replace('"', "'") for entry in entries]
 
 
+def test_the_command_line_starts_without_what_any_extra_brings():
+    """`pip install xlvla` and `xlvla[drivers]` each lack most of these libraries."""
+    without = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(EXTRAS)!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+
+sys.meta_path.insert(0, Missing())
+sys.argv = ["xlvla", "--help"]
+from xlvla_cli.app import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", without], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "estop" in done.stdout
+
+
 @in_a_checkout
 def test_the_extra_all_is_every_other_extra_but_dev_docs_and_ray(requirements):
     by_extra = defaultdict(set)

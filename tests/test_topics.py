@@ -24,7 +24,7 @@ from pathlib import Path
 import made_episodes
 from xlvla import rig_file
 from xlvla.ros.wiring import wiring
-from xlvla_cli.bench import bagged
+from xlvla_data import bagged
 from xlvla_data import recorded
 from xlvla_data.bag.reader import Bag
 from xlvla_data.ros.streams import streams

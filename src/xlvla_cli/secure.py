@@ -31,7 +31,7 @@ def secure(
     from xlvla.rig_file import load
     from xlvla.run import interruptible
     from xlvla.security import KEYSTORE, OPERATOR, OVERRIDE, enclave, refusal
-    from xlvla_cli import keystore
+    from xlvla_cli.ros import keystore
     from xlvla_cli.ros.access import access
 
     chosen = load(rig)

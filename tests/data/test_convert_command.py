@@ -16,8 +16,7 @@ from made_episodes import run
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
-from xlvla_cli.bench import bagged
-from xlvla_data import store
+from xlvla_data import bagged, store
 from xlvla_data.bag.card import CARD
 from xlvla_data.bag.reader import Bag
 from xlvla_data.convert import STAMPS

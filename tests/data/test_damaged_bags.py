@@ -19,8 +19,7 @@ from made_episodes import run
 
 from mutations import SEEDS
 from xlvla.errors import XlvlaError
-from xlvla_cli.bench import bagged
-from xlvla_data import store
+from xlvla_data import bagged, store
 from xlvla_data.bag.card import CARD, read_episode_card
 from xlvla_data.bag.layout import METADATA
 from xlvla_data.bag.reader import Bag

@@ -15,8 +15,7 @@ from made_episodes import run
 from mcap.writer import CompressionType
 
 from xlvla.errors import XlvlaError
-from xlvla_cli.bench import bagged
-from xlvla_data import store
+from xlvla_data import bagged, store
 from xlvla_data.bag.layout import METADATA
 from xlvla_data.bag.reader import Bag
 from xlvla_data.recorder.repair import repair, repair_all

@@ -6,7 +6,7 @@ import pytest
 from made_episodes import episode, run
 
 from xlvla.errors import XlvlaError
-from xlvla_cli.bench import bagged
+from xlvla_data import bagged
 from xlvla_data.bag.card import read_episode_card
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("cryptography")
 
 from xlvla import graph, rig_file, security
 from xlvla.errors import XlvlaError
-from xlvla_cli import keystore
+from xlvla_cli.ros import keystore
 from xlvla_cli.ros.access import access
 
 DOMAIN = 9

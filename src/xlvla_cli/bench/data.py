@@ -105,7 +105,7 @@ def played(count: int, hands: str) -> Iterator[Episode]:
 
 def recorded(episodes: Sequence[Episode], folder: Path) -> list[Path]:
     """The bags of episodes, written as a recorder does."""
-    from xlvla_cli.bench import bagged
+    from xlvla_data import bagged
 
     bags: list[Path] = []
     for number, episode in enumerate(episodes):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import swa_utils
 from torch.utils.checkpoint import checkpoint
 
 from xlvla.errors import XlvlaError
@@ -166,7 +167,7 @@ class Trainer:
         keep = min(self.recipe.average, self.step / (self.step + AVERAGE_FROM))
         averages = list(self.average.values())
         learned = [parallel.local(self.learned[name]) for name in self.average]
-        torch._foreach_lerp_(averages, learned, 1 - keep)
+        swa_utils.get_ema_multi_avg_fn(keep)(averages, learned, 0)
         return size
 
     def run(self, on_step: Callable[[Progress], None]) -> None:
