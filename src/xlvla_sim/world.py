@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import mujoco
 import numpy as np
@@ -81,8 +81,9 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.state = State(self.model, self.data)
         self._servos = Servos(rig, self.model)
+        self._joints = {key: rig.joint_names(*key) for key in rig.parts}
         # Where the joints of a part are in qpos and in qvel.
-        self._columns = {key: self._joint_columns(*key) for key in rig.parts}
+        self._columns = {key: self._joint_columns(names) for key, names in self._joints.items()}
         # What an episode varies, as it was built.
         self._pristine = {key: getattr(self.model, key).copy() for key in _VARIED}
         self._renderer = Renderer(self.model) if render else None
@@ -220,18 +221,18 @@ class World:
             self.model.cam_pos[index] = xyz
             self.model.cam_quat[index] = looking(xyz, target)
 
-    def _joint_columns(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Where the joints of a part are in qpos [J] and in qvel [J]."""
-        joints = [self.model.joint(name) for name in self.rig.joint_names(side, part)]
+    def _joint_columns(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Where joints are in qpos [J] and in qvel [J]."""
+        joints = [self.model.joint(name) for name in names]
         positions = [joint.qposadr[0] for joint in joints]
         velocities = [joint.dofadr[0] for joint in joints]
         return np.array(positions), np.array(velocities)
 
     def _names(self, side: Side, part: Part) -> tuple[str, ...]:
-        if (side, part) not in self._columns:
-            known = [" ".join(key) for key in self._columns]
+        if (side, part) not in self._joints:
+            known = [" ".join(key) for key in self._joints]
             raise unknown("part", f"{side} {part}", known)
-        return self.rig.joint_names(side, part)
+        return self._joints[side, part]
 
     def _camera(self, name: str) -> Camera:
         if name not in self.rig.cameras:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,8 +56,10 @@ class EpisodeRunner:
         self.policy: Policy = policy or load_policy(rig, threads)
         self.world: World = World(rig)
         self.names: dict[Side, list[str]] = {}
+        self._parts: dict[Side, dict[Part, tuple[str, ...]]] = {}
         for side in rig.sides:
-            self.names[side] = [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")]
+            self._parts[side] = {part: rig.joint_names(side, part) for part in rig.parts_of(side)}
+            self.names[side] = list(chain(*self._parts[side].values()))
         self.frame_ticks = round(1 / CHUNK_HZ / self.period_s)
         self.commanded: dict[Side, list[np.ndarray]] = {}
         self.sent = list[tuple[float, Chunk]]()
@@ -141,7 +144,7 @@ class EpisodeRunner:
         backwards = reversed(range(self.policy.frames))
         numbers = [max(0, newest - round(frame_ticks * back)) for back in backwards]
         values = np.stack([rows[number] for number in numbers])
-        arm = len(self.rig.joint_names(side, "arm"))
+        arm = len(self._parts[side]["arm"])
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
     def _offer(self, motion: RigMotion, chunk: Chunk, now_s: float) -> None:
@@ -166,10 +169,12 @@ class EpisodeRunner:
         targets = motion.step(now_s, self.period_s, starts)
         for side, rows in self.commanded.items():
             rows.append(targets.get(side, rows[-1]))
-            named = dict(zip(self.names[side], rows[-1], strict=True))
-            for part in self.rig.parts_of(side):
-                names = self.rig.joint_names(side, part)
-                self.world.command(side, part, {name: named[name] for name in names})
+            start = 0
+            for part, names in self._parts[side].items():
+                end = start + len(names)
+                positions = rows[-1][start:end]
+                self.world.command(side, part, dict(zip(names, positions, strict=True)))
+                start = end
 
     def _measured(self, side: Side) -> np.ndarray:
         parts = self.rig.parts_of(side)
