@@ -167,9 +167,9 @@ class PolicyNode(RigNode):
         self._newest_ns = 0
 
     def _previous(self, now_ns: int) -> tuple[Chunk, ...]:
-        """The published chunks that have not ended."""
+        """The published chunks that have not ended, or that the commands observed come from."""
         duration_ns = round(SECOND * self._policy.frames / self._policy.rate_hz)
-        oldest_ns = now_ns - duration_ns
+        oldest_ns = now_ns - 2 * duration_ns
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
         return self._sent
 

@@ -16,6 +16,7 @@ from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
 from xlvla.types import PARTS, Part, Side
+from xlvla_policy import sent_latents
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
 from xlvla_policy.vla.checkpoint import ModelCard
@@ -165,7 +166,7 @@ class XlvlaPolicy:
         executed: dict[Side, dict[Part, np.ndarray]] = {}
         for side in config.sides:
             executed[side] = {part: self._executed(observation, side, part) for part in PARTS}
-        past = self.normaliser.apply(self.robot.encode(executed))
+        past = self.normaliser.apply(self._past(observation, executed))
         pictures = np.stack([self._image(observation, camera) for camera in config.cameras])
         has_camera = [camera in self.cameras for camera in config.cameras]
         words, mask = self._sentence(observation.instruction)
@@ -176,6 +177,20 @@ class XlvlaPolicy:
             word_mask=mask,
             past=torch.from_numpy(past[None]),
         )
+
+    def _past(
+        self, observation: Observation, executed: Mapping[Side, Mapping[Part, np.ndarray]]
+    ) -> np.ndarray:
+        """Raw frames [T, D] of what was executed; hands in the latents that were sent."""
+        frames = self.robot.encode(executed)
+        for block in self.robot.blocks:
+            if block.kind == "latent":
+                encode = self.robot.coders[block.side].encode
+                encoded = frames[:, block.columns]
+                frames[:, block.columns] = sent_latents.sent(
+                    observation, block.side, self.rate_hz, encoded, encode
+                )
+        return frames
 
     def _image(self, observation: Observation, camera: str) -> np.ndarray:
         """The image of a camera at the model's size; black for one the rig does not have."""
