@@ -4,8 +4,9 @@ statistics that all are normalised with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ FAR = 4.0
 MANY = 0.01
 """Share of outliers above which there is a warning."""
 FEW = 0.01
-"""Share of the batches below which there is a warning."""
+FEW_OF_EQUAL = 0.1
+"""Share of the batches, and of an equal share of them, below which there is a warning."""
+MOST_ROWS = 30
+"""With more data sets a model card has one row for each robot."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,13 @@ class TrainingReport:
     @property
     def warnings(self) -> Iterator[str]:
         """What is allowed, but may be a mistake."""
+        few = min(FEW, FEW_OF_EQUAL / len(self.sets))
         for row in self.sets:
             for note in row.notes:
                 yield f"{row.name} {note}"
             if row.missing:
                 yield f"{row.name} lacks camera {', '.join(row.missing)}: it is masked there"
-            if row.share < FEW:
+            if row.share < few:
                 yield (
                     f"{row.name} makes {row.share:.2%} of the batches: a weight would help, as in "
                     f"{row.name}=5"
@@ -108,10 +113,64 @@ class TrainingReport:
 
     def document(self) -> Mapping[str, Any]:
         """For the model card."""
+        shown = self
+        if len(self.sets) > MOST_ROWS:
+            shown = self.by_robot()
         return {
-            "sets": [asdict(row) for row in self.sets],
-            "numbers": [asdict(row) for row in self.blocks],
+            "sets": [asdict(row) for row in shown.sets],
+            "numbers": [asdict(row) for row in shown.blocks],
         }
+
+    def by_robot(self) -> TrainingReport:
+        """One row for all data sets of a robot, and one for each block of its numbers."""
+        rows: dict[str, list[SetRow]] = {}
+        for row in self.sets:
+            rows.setdefault(row.robot, []).append(row)
+        numbers: dict[tuple[str, str], list[tuple[BlockRow, float]]] = {}
+        robot_of = {row.name: row for row in self.sets}
+        for block in self.blocks:
+            row = robot_of[block.name]
+            numbers.setdefault((row.robot, block.block), []).append((block, row.share))
+        sets = [_pooled_sets(robot, those) for robot, those in rows.items()]
+        blocks = [_pooled_blocks(robot, those) for (robot, _), those in numbers.items()]
+        return TrainingReport(tuple(sets), tuple(blocks))
+
+
+def _pooled_sets(robot: str, rows: Sequence[SetRow]) -> SetRow:
+    """One row for the data sets of a robot."""
+    return SetRow(
+        name=f"{len(rows)} data sets",
+        robot=robot,
+        episodes=sum(row.episodes for row in rows),
+        frames=sum(row.frames for row in rows),
+        share=sum(row.share for row in rows),
+        cameras=_each_once(row.cameras for row in rows),
+        missing=_each_once(row.missing for row in rows),
+        sentences=max(row.sentences for row in rows),
+        latents=", ".join(_each_once((row.latents,) for row in rows)),
+        notes=_each_once(row.notes for row in rows),
+    )
+
+
+def _pooled_blocks(robot: str, rows: Sequence[tuple[BlockRow, float]]) -> BlockRow:
+    """One row for a block of a robot's numbers, from those of its data sets and their shares."""
+    blocks = [block for block, _ in rows]
+    total = sum(share for _, share in rows)
+    far = sum(block.far * share for block, share in rows)
+    return BlockRow(
+        name=robot,
+        block=blocks[0].block,
+        lowest=min(block.lowest for block in blocks),
+        highest=max(block.highest for block in blocks),
+        shift=max(block.shift for block in blocks),
+        spread=(min(block.spread[0] for block in blocks), max(block.spread[1] for block in blocks)),
+        far=far / total,
+    )
+
+
+def _each_once(words: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """All words, in order, none twice."""
+    return tuple(dict.fromkeys(chain.from_iterable(words)))
 
 
 def compare(
