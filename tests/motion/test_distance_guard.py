@@ -178,6 +178,31 @@ def test_what_makes_distances_larger_is_not_slowed():
     assert reached < 1.6
 
 
+@pytest.mark.parametrize(("comes", "goes"), [("left", "right"), ("right", "left")])
+def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goes):
+    inwards = {"left": -1.2, "right": 1.2}
+    meeting = {side: moved(side, joint1=turn) for side, turn in inwards.items()}
+    together, _ = drive(meeting, seconds=6.0)
+    here = dict(zip(RIG.sides, np.split(together[-1], len(RIG.sides)), strict=True))
+    nearer = here[comes].copy()
+    nearer[0] += np.sign(inwards[comes]) * 0.2
+    share = np.arange(1, 65)[:, None] / 20 / 8.0
+
+    def offers(tick, motion):
+        if tick % 160 == 1:
+            player = motion.players[goes]
+            now = player.position if player.started else here[goes]
+            # One wants to be nearer at once, the other leaves slowly.
+            yield comes, np.repeat(nearer[None], 64, 0), 20.0
+            yield goes, now + share * (home(goes) - now), 20.0
+
+    poses, _ = play(offers, seconds=5.0, starts=here)
+    assert below(poses) < SLACK_M
+    last = dict(zip(RIG.sides, np.split(poses[-1], len(RIG.sides)), strict=True))
+    assert abs(last[goes][0] - here[goes][0]) > 0.2, "it goes away"
+    assert abs(last[comes][0] - nearer[0]) < 0.05, "and the other one comes after it"
+
+
 def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():
     angles = np.arange(0.6, 1.0, 0.01)
     between = RIG.motion.between

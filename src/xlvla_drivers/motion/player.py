@@ -11,6 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
+from xlvla_drivers.motion.braking import Braking
 from xlvla_drivers.motion.checks import Checks
 from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
 from xlvla_drivers.motion.course import Course
@@ -297,6 +298,11 @@ class Player:
         self._pass(proposal.beat)
         self.counts.update(proposal.counts)
         return self._limiter.take(proposal.step).position.copy()
+
+    def stopping(self, dt: float) -> Braking:
+        """The stop that would follow a step of `brake`; only of a player that has started."""
+        assert self._limiter is not None
+        return self._limiter.stop(dt).stop
 
     def brake(self, dt: float, beat: Beat) -> np.ndarray:
         """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,12 @@ for ever. This cannot break a distance: a command that would is not given at any
 """
 
 
+REJOINS = 0.5
+"""The pace that distances must allow to all sides before those that kept still go on: at less they
+would only follow the one that made room.
+"""
+
+
 class RigMotion:
     """The players of a rig's sides and what they may do together.
 
@@ -34,6 +40,9 @@ class RigMotion:
     before is played instead, to rest. So there is always a way to rest that keeps all distances:
     the rig is in an invariant safe set, as in fail-safe trajectory planning and with the SaRA
     shield.
+
+    Two sides may bar each other's way: one would go away, the other comes after it. From rest, the
+    one that can go then goes alone, while the others keep still, until all can go together again.
 
     Attributes:
         players: by side.
@@ -50,6 +59,9 @@ class RigMotion:
         self.verdict: Verdict | None = None
         self.braking = False
         self.braked = 0
+        # The side that goes while the others keep still, and the pace that all together would have.
+        self._goes_alone: Side | None = None
+        self._pace_together = 0.0
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
         self._look_every_s = 1 / rig.motion.guard_hz
@@ -89,12 +101,51 @@ class RigMotion:
         for side, player in self.players.items():
             if player.started:
                 proposed[side] = player.propose(now_s, dt, beat)
-        if self._clearance.passes(_way(here, proposed)):
+        together = self._goes_alone is None or self._pace_together > REJOINS
+        if together and self._clearance.passes(_way(here, _stops(proposed))):
+            self._goes_alone = None
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
+        self._goes_alone = self._found_alone(here, proposed, dt)
+        if self._goes_alone:
+            return self._go_alone(self._goes_alone, proposed, dt)
         self.braking = True
         if beat.rate > 2 * LEAST_PACE and not self.rests:
             self.braked += 1
         return self._brake(dt)
+
+    def _found_alone(
+        self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal], dt: float
+    ) -> Side | None:
+        """The side whose command can be given while the others stop, where all rest or it goes
+        alone already.
+        """
+        if len(proposed) < 2:
+            return None
+        candidates: Sequence[Side] = ()
+        if self._goes_alone:
+            candidates = (self._goes_alone,)
+        elif self.rests:
+            candidates = tuple(proposed)
+        for side in candidates:
+            stops = {each: self.players[each].stopping(dt) for each in proposed}
+            stops[side] = proposed[side].step.stop
+            goes = not proposed[side].step.rests
+            if goes and self._clearance.passes(_way(here, stops)):
+                return side
+        return None
+
+    def _go_alone(
+        self, side: Side, proposed: Mapping[Side, Proposal], dt: float
+    ) -> dict[Side, np.ndarray]:
+        """Commands one side's proposal, and a step of their stops to the others."""
+        commands: dict[Side, np.ndarray] = {}
+        for each, proposal in proposed.items():
+            player = self.players[each]
+            if each == side:
+                commands[each] = player.take(proposal)
+            else:
+                commands[each] = player.brake(dt, proposal.beat)
+        return commands
 
     def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
         """Where all sides are [N] rad, by their commands or as measured; None where that is not
@@ -116,15 +167,28 @@ class RigMotion:
         if self._since_look_s < self._look_every_s:
             return False
         self._since_look_s = 0.0
-        ahead = [self._ahead(here, seconds) for seconds in AHEAD_S]
-        self.verdict = self._clearance.look(pose, ahead, self.pace.beat.rate)
+        self.verdict = self._look(here, pose, self._goes_alone)
+        if self._goes_alone:
+            self._pace_together = self._look(here, pose, None).pace
         return True
 
-    def _ahead(self, here: Mapping[Side, np.ndarray], seconds: float) -> np.ndarray:
-        """Where chunks want the rig [N] rad after this many more seconds of their time."""
+    def _look(
+        self, here: Mapping[Side, np.ndarray], pose: np.ndarray, alone: Side | None
+    ) -> Verdict:
+        """The distances that chunks lead to; of one side's, if it goes alone."""
+        ahead = [self._ahead(here, seconds, alone) for seconds in AHEAD_S]
+        return self._clearance.look(pose, ahead, self.pace.beat.rate)
+
+    def _ahead(
+        self, here: Mapping[Side, np.ndarray], seconds: float, alone: Side | None
+    ) -> np.ndarray:
+        """Where chunks want the rig [N] rad after this many more seconds of their time; where one
+        side goes alone, the others stay.
+        """
         poses: list[np.ndarray] = []
         for side, player in self.players.items():
-            pose = player.ahead(seconds) if player.started else here[side]
+            goes = player.started and alone in (None, side)
+            pose = player.ahead(seconds) if goes else here[side]
             poses.append(pose)
         return np.concatenate(poses)
 
@@ -190,16 +254,19 @@ class RigMotion:
         for player in self.players.values():
             player.release()
         self.braking = False
+        self._goes_alone = None
         self._since_look_s = np.inf
         self.verdict = None
 
 
-def _way(here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
-    """From where all sides are to what is proposed; the others stay at rest."""
-    stops: list[Braking | AtRest] = []
+def _stops(proposed: Mapping[Side, Proposal]) -> dict[Side, Braking]:
+    """The stops that would follow."""
+    return {side: proposal.step.stop for side, proposal in proposed.items()}
+
+
+def _way(here: Mapping[Side, np.ndarray], stops: Mapping[Side, Braking]) -> Way:
+    """From where all sides are through the stops of those that move; the others stay at rest."""
+    pieces: list[Braking | AtRest] = []
     for side, pose in here.items():
-        if side in proposed:
-            stops.append(proposed[side].step.stop)
-        else:
-            stops.append(AtRest(pose))
-    return Way(np.concatenate(list(here.values())), stops)
+        pieces.append(stops.get(side, AtRest(pose)))
+    return Way(np.concatenate(list(here.values())), pieces)
