@@ -161,9 +161,10 @@ def _weights_faults(rig: Rig) -> list[str]:
 
     if rig.policy is None or rig.policy.type in catalog.own_policies():
         return []
-    from xlvla_policy.vla.rig_fit import SHIPPED, refuse_misfit
+    from xlvla_policy.vla.rig_fit import refuse_misfit, shipped
 
-    path = Path(rig.policy.checkpoint) if rig.policy.checkpoint else SHIPPED
+    named = rig.policy.checkpoint
+    path = Path(named) if named else shipped(rig.policy.type)
     try:
         refuse_misfit(rig, path)
     except XlvlaError as error:

@@ -78,7 +78,7 @@ def test_of_two_folders_the_later_one_wins_and_both_are_listed(
     (other / "second.py").write_text(STILL)
     (other / "_note.py").write_text("no entry")
     monkeypatch.setenv("XLVLA_POLICIES", os.pathsep.join([str(folder), str(other)]))
-    assert catalog.policies() == ("xlvla", "still", "second")
+    assert catalog.policies() == ("ten_tasks", "xlvla", "still", "second")
     assert catalog.policy("still")(None) == "the later one"
 
 

@@ -105,7 +105,7 @@ def facts(
         "rig": document,
     }
     if actor == "policy":
-        entries["weights"] = weights_digest(weights)
+        entries["weights"] = weights_digest(weights or str(_shipped(policy.get("type", ""))))
         entries["mind"] = policy_code_digest()
         entries["threads"] = threads
         entries["policy"] = policy
@@ -114,16 +114,20 @@ def facts(
     return entries
 
 
+def _shipped(policy: str) -> Path:
+    from xlvla_policy.vla.rig_fit import shipped
+
+    return shipped(policy)
+
+
 def mark(facts: Mapping[str, Any]) -> str:
     return _digest(json.dumps(facts, sort_keys=True, default=str).encode())
 
 
 @cache
-def weights_digest(path: str | None) -> str:
-    """Short SHA-256 of a weights file, or of all files of a folder; None is the shipped one."""
-    from xlvla_policy.policies.xlvla import SHIPPED
-
-    weights = Path(path) if path else SHIPPED
+def weights_digest(path: str) -> str:
+    """Short SHA-256 of a weights file, or of all files of a folder."""
+    weights = Path(path)
     files = sorted(weights.rglob("*")) if weights.is_dir() else [weights]
     contents = [file.read_bytes() for file in files if file.is_file()]
     return _digest(*contents)

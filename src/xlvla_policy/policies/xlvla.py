@@ -31,7 +31,14 @@ Limits = dict[Part, tuple[np.ndarray, np.ndarray]]
 """Lowest and highest position [J] rad by part."""
 
 
-def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 0) -> XlvlaPolicy:
+def load(
+    rig: Rig,
+    *,
+    codec: Codec | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    weights: Path = SHIPPED,
+) -> XlvlaPolicy:
     """The policy for a rig, warmed up: weights of `rig.policy.checkpoint`, or the shipped ones.
 
     Args:
@@ -40,13 +47,14 @@ def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 
             are too small to share, and on a busy machine threads that wait for each other made a
             chunk ten times slower.
         seed: of the noise every chunk starts from.
+        weights: what is shipped for a rig that names none.
 
     Raises:
         XlvlaError: no such weights, weights of another codec, or a rig they cannot drive.
     """
     torch.set_num_threads(threads)
     codec = codec or Codec.load()
-    path = SHIPPED
+    path = weights
     if rig.policy and rig.policy.checkpoint:
         path = Path(rig.policy.checkpoint)
     engine, card = engine_choice.load(path, _choice(rig, threads), codec=codec.hash)

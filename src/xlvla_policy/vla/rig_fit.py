@@ -18,10 +18,17 @@ from xlvla.text import plain
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla.config import VlaConfig
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+SHIPPED = WEIGHTS / "push_cans.safetensors"
+TEN_TASKS = WEIGHTS / "ten_tasks.safetensors"
 
 EXPORTED = "policy.json"
 """The card of an exported folder."""
+
+
+def shipped(policy: str) -> Path:
+    """The weights that a policy of xlvla has where a rig names none."""
+    return TEN_TASKS if policy == "ten_tasks" else SHIPPED
 
 
 def refuse_misfit(rig: Rig, path: Path) -> None:

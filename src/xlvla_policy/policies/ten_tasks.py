@@ -1,0 +1,17 @@
+"""The same policy with weights for all ten tasks of the paper and its four hands.
+
+They learned from 1,525 demonstrations, fewer than the paper's 2,000, and are not as good as it in
+most tasks: docs/measurements.md has the table.
+"""
+
+from __future__ import annotations
+
+from xlvla.rig import Rig
+from xlvla_policy.policies import xlvla
+from xlvla_policy.policies.xlvla import XlvlaPolicy
+from xlvla_policy.vla.rig_fit import TEN_TASKS
+
+
+def load(rig: Rig, *, threads: int = 1) -> XlvlaPolicy:
+    """The policy for a rig, warmed up; raises XlvlaError where the rig does not fit."""
+    return xlvla.load(rig, threads=threads, weights=TEN_TASKS)
