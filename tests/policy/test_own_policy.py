@@ -64,7 +64,9 @@ def test_a_file_in_the_folder_is_a_policy_of_the_catalogue(folder):
 
 def test_without_the_folder_its_name_is_unknown(folder, monkeypatch):
     monkeypatch.delenv("XLVLA_POLICIES")
-    with pytest.raises(RigError, match=r"policy\.type: unknown policy 'still': known are ten_tasks, xlvla"):
+    with pytest.raises(
+        RigError, match=r"policy\.type: unknown policy 'still': known are ten_tasks, xlvla"
+    ):
         rig_file.with_choices(rig_file.load("bimanual"), policy="still")
     with pytest.raises(XlvlaError, match="unknown policy 'still'"):
         catalog.policy("still")

@@ -127,8 +127,11 @@ class RigMotion:
         elif self.rests:
             candidates = tuple(proposed)
         for side in candidates:
-            stops = {each: self.players[each].stopping(dt) for each in proposed}
-            stops[side] = proposed[side].step.stop
+            stops: dict[Side, Braking] = {}
+            for each, proposal in proposed.items():
+                stops[each] = self.players[each].stopping(dt)
+                if each == side:
+                    stops[each] = proposal.step.stop
             goes = not proposed[side].step.rests
             if goes and self._clearance.passes(_way(here, stops)):
                 return side
