@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ def measure(
     statistics = dataset.statistics(recorded)
     words = tokenizer.load(config.max_words)
     batches = Batches(demonstrations, config, statistics, words)
+    recipe = replace(recipe, batch=BATCH)
     sampler = WeightedSampler(np.arange(len(demonstrations)), demonstrations.weights)
     rng = np.random.default_rng(0)
 
