@@ -34,21 +34,18 @@ demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out
 
 # Tests share the processors, but for those of devices and graphs that must answer in time, which
 # run afterwards and alone. TOGETHER=1 runs both at once, the first only while a processor idles.
-# What fails of the latter is run once more, in sight: a machine may have stood still meanwhile.
+# Tests start many processes: none of them compiles again what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 BESIDE = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 ALONE = $(BIN)/python -m pytest
 TOGETHER ?=
 
-define run_alone
-{ $(ALONE) -m "$(1)" || { echo "Once more, what failed:"; $(ALONE) --last-failed -m "$(1)"; }; }
-endef
-
 define run_tests
 @if [ -z "$(TOGETHER)" ]; then \
-	$(BESIDE) -m "$(1) and not realtime" && $(call run_alone,$(1) and realtime); \
+	$(BESIDE) -m "$(1) and not realtime" && $(ALONE) -m "$(1) and realtime"; \
 else \
 	log=$$(mktemp); chrt --idle 0 $(BESIDE) -m "$(1) and not realtime" >$$log 2>&1 & beside=$$!; \
-	alone=0; $(call run_alone,$(1) and realtime) || alone=$$?; \
+	alone=0; $(ALONE) -m "$(1) and realtime" || alone=$$?; \
 	code=0; wait $$beside || code=$$?; \
 	cat $$log; rm -f $$log; exit $$((alone ? alone : code)); \
 fi

@@ -52,14 +52,17 @@ WITHOUT_DEADLINE = (
 """Modules and tests of these folders in which nothing must answer in time."""
 
 LONGEST = (
+    "tests/evaluation/test_eval.py",
+    "tests/motion/test_distance_guard.py",
+    "tests/sim/test_tasks.py",
+    "tests/ros/test_neighbours.py",
     "tests/test_new_hand.py",
     "tests/test_wiring.py",
     "tests/test_examples.py",
     "tests/policy/test_shared_training.py",
     "tests/sim/test_expert.py",
 )
-"""Modules of few tests that take long: begun first, so that no processor waits for them at the end.
-"""
+"""Modules that take longest: begun first, so that no processor waits for them at the end."""
 
 
 def pytest_configure(config):

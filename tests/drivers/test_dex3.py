@@ -23,7 +23,6 @@ if (
 from emulated_pair import Pair, closing, leisurely, patient
 
 from xlvla.errors import XlvlaError
-from xlvla.types import SIDES
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.dex3 import Emulator
@@ -131,7 +130,7 @@ def test_options_out_of_range_are_one_line():
 # the emulator and a plain peer
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", ["right", pytest.param("left", marks=pytest.mark.long)])
 def test_a_peer_with_the_librarys_own_encoder_moves_the_emulated_hand(side):
     emulator = Emulator(ADDRESS, side, Options())
     emulator.start()
@@ -155,7 +154,7 @@ def test_a_peer_with_the_librarys_own_encoder_moves_the_emulated_hand(side):
 # our driver
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", ["left", pytest.param("right", marks=pytest.mark.long)])
 def test_a_hand_goes_where_it_is_told_and_says_so(pair, side):
     hand = pair(side)
     target = half_closed(hand)

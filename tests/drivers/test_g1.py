@@ -276,7 +276,7 @@ def test_frames_gone_wrong_are_counted_and_survived(emulators, driver, fault, co
     arrives(emulators["left"], HOME["left"] + 0.1)
 
 
-@pytest.mark.parametrize("silence_s", [0.0, 1.5])
+@pytest.mark.parametrize("silence_s", [pytest.param(0.0, marks=pytest.mark.long), 1.5])
 def test_a_silent_robot_is_missed_in_time_and_taken_up_again_without_a_jump(
     emulators, driver, silence_s
 ):

@@ -186,9 +186,17 @@ DEVICES += [
 ]
 
 
-EVERY_DEVICE = pytest.mark.parametrize(
-    ("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES]
-)
+def every_device(turn: int):
+    """Every device as part and kind, for one of three tests: `make test` runs each device in one of
+    them, and each of them with some devices.
+    """
+    return pytest.mark.parametrize(
+        ("part", "kind"),
+        [
+            pytest.param(part, kind, id=driver, marks=() if k % 3 == turn else pytest.mark.long)
+            for k, (driver, part, kind) in enumerate(DEVICES)
+        ],
+    )
 
 
 def rehearsed(part, kind):
@@ -206,7 +214,7 @@ def rehearsed(part, kind):
     )
 
 
-@EVERY_DEVICE
+@every_device(0)
 def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     with rehearsed(part, kind) as rehearsal:
@@ -223,7 +231,7 @@ def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkey
     assert outcome.return_step_rad < 0.05
 
 
-@EVERY_DEVICE
+@every_device(1)
 def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(
     part, kind, monkeypatch, tmp_path
 ):
@@ -266,7 +274,7 @@ for _ in range(2):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says who is whose child")
-@EVERY_DEVICE
+@every_device(2)
 def test_a_machine_that_stands_still_for_a_moment_loses_no_device(
     part, kind, monkeypatch, tmp_path
 ):

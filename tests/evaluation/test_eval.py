@@ -154,27 +154,28 @@ def test_trials_of_the_graph_are_played_in_runs_of_consecutive_seeds():
     assert [[trial.seed for trial in run] for run in consecutive(trials)] == [[5, 6], [8], [9]]
 
 
-def test_the_same_seed_has_the_same_outcome_whatever_was_played_before():
-    first, second = (play(trial).outcome for trial in cell())
-    assert play(cell()[1]).outcome == second and play(cell()[0]).outcome == first
-    assert first.time_s != second.time_s
+@pytest.fixture(scope="module")
+def alone():
+    """By seed, what became of the trials that were played one after the other in this process."""
+    return {trial.seed: result for trial, result in local(cell(), 1)}
 
 
-def test_processes_find_what_this_process_finds():
-    trials = cell()
-    alone, shared = (
-        {trial.seed: result for trial, result in local(trials, workers)} for workers in (1, 2)
-    )
-    assert alone == shared
+def test_the_same_seed_has_the_same_outcome_whatever_was_played_before(alone):
+    first, second = cell()
+    assert play(second) == alone[second.seed] and play(first) == alone[first.seed]
+    assert alone[first.seed].outcome.time_s != alone[second.seed].outcome.time_s
 
 
-def test_a_film_of_a_failure_changes_nothing_about_it(tmp_path):
+def test_processes_find_what_this_process_finds(alone):
+    assert {trial.seed: result for trial, result in local(cell(), 2)} == alone
+
+
+def test_a_film_of_a_failure_changes_nothing_about_it(alone):
     trial = cell(seeds=[SEED])[0]
     filmed = play(replace(trial, film="all"))
     assert filmed.film and filmed.film[4:8] == b"ftyp"
-    assert (
-        play(trial).outcome == filmed.outcome and play(replace(trial, film="failures")).film is None
-    )
+    assert filmed.outcome == alone[SEED].outcome
+    assert play(replace(trial, film="failures")).film is None
 
 
 def test_an_evaluation_that_was_interrupted_goes_on(tmp_path):

@@ -21,6 +21,10 @@ from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
 from xlvla_cli.ros.operator import Operator
 
+REPLAN_S = 0.2
+SILENT_S = 3 * REPLAN_S
+"""How often the policy decides, and how long it is watched that must not: three times as long."""
+
 
 class Robot:
     """Stands in for cameras and drivers of a rig whose policy runs in a process of its own."""
@@ -104,7 +108,7 @@ class Robot:
             **told,
         )
         self.chunks()
-        end = time.monotonic() + 1.0
+        end = time.monotonic() + SILENT_S
         while time.monotonic() < end:
             self.tell(**told)
             time.sleep(0.05)
@@ -114,7 +118,9 @@ class Robot:
 
 
 @contextmanager
-def policy_alone(weights: Path, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
+def policy_alone(
+    weights: Path, replan_s: float = REPLAN_S, jpeg: int | None = None
+) -> Iterator[Robot]:
     """The policy's node with these weights, which prints what it imports, and its robot."""
     rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), checkpoint=str(weights))
     assert rig.policy is not None

@@ -79,11 +79,13 @@ class Bench:
         return self.session.operator.figures().get("motion", {})
 
     def begin(self) -> None:
-        """A new episode of an engaged robot."""
-        self.session.operator.call(topics.MOTION_RESET)
-        self.session.operator.call(topics.ENGAGE, data=True)
+        """A new episode of an engaged robot: engaged last, since a machine that stood still during
+        the reset has taken the arm for one that somebody moved.
+        """
         self.session.operator.reset()
         self.pass_time(0.1)
+        self.session.operator.call(topics.MOTION_RESET)
+        self.session.operator.call(topics.ENGAGE, data=True)
 
     def pass_time(self, seconds: float) -> None:
         """Lets simulated time pass."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import zip_longest
 from typing import Any
 
 from rclpy.node import Node, NodeNameNonExistentError
@@ -23,7 +24,7 @@ from strange_messages import strange
 from xlvla import graph
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.ros import topics
+from xlvla.ros import sizes, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor, interruptible, own_domain
@@ -170,31 +171,39 @@ class Stranger:
         self.meet({topic: kind})
         self._publishers[topic].publish(message)
 
-    def say_all(self, heard: dict[str, type]) -> None:
-        """Everything strange of its type on each of these topics."""
+    def say_all(self, heard: dict[str, type], only_too_large: bool = False) -> None:
+        """Everything strange of its type on each of these topics, the types side by side; perhaps
+        only what is larger than any message of its type may be.
+        """
         self.meet(heard)
-        for kind in dict.fromkeys(heard.values()):
-            self._say_all_of(kind, [topic for topic in heard if heard[topic] is kind])
+        speakers = [
+            self._saying(kind, [topic for topic in heard if heard[topic] is kind], only_too_large)
+            for kind in dict.fromkeys(heard.values())
+        ]
+        for _ in zip_longest(*speakers):
+            time.sleep(EVERY_S)
+            self.check()
 
-    def _say_all_of(self, kind: type, topics_of_kind: Sequence[str]) -> None:
-        """Everything strange of a type, on all of its topics at once."""
+    def _saying(
+        self, kind: type, topics_of_kind: Sequence[str], only_too_large: bool
+    ) -> Iterator[None]:
+        """Says everything strange of a type on all of its topics at once, a message for each
+        step.
+        """
         alike = dict[tuple[str, ...], list[str]]()
         for topic in topics_of_kind:
             alike.setdefault(tuple(self.names(topic)), []).append(topic)
         batteries = [strange(kind, names) for names in alike]
-        for messages in zip(*batteries, strict=True):
-            for same, message in zip(alike.values(), messages, strict=True):
-                self._publish(same, message)
-            time.sleep(EVERY_S)
-            self.check()
         for same, battery in zip(alike.values(), batteries, strict=True):
             self.cut |= dict.fromkeys(same, battery[-1])
-
-    def _publish(self, same: Sequence[str], message: Any) -> None:
-        """Publishes a message on topics of one type; long ones are serialised only once."""
-        data = message if isinstance(message, bytes) else serialize_message(message)
-        for topic in same:
-            self._publishers[topic].publish(data)
+        for messages in zip(*batteries, strict=True):
+            data = [_serialised(message) for message in messages]
+            if only_too_large and len(data[0]) <= sizes.LARGEST.get(kind, 0):
+                continue
+            for same, some in zip(alike.values(), data, strict=True):
+                for topic in same:
+                    self._publishers[topic].publish(some)
+            yield
 
     def _listeners(self, topic: str) -> list[Any]:
         return self.node.get_subscriptions_info_by_topic(topic)
@@ -219,6 +228,29 @@ class Stranger:
         self.until(
             seen, lambda: f"silent: {[name for name in targets if not targets[name].published]}"
         )
+
+    def until_counted(self, node: str, heard: dict[str, type]) -> None:
+        """Until the node has counted something invalid on each of these topics, which is said again
+        meanwhile: it may have been lost before, or overwritten by the next before anybody looked.
+        """
+        missing = dict(heard)
+
+        def counted() -> bool:
+            for topic in list(missing):
+                if self.counted(node, (f"refused {topic}", *FRAME_COUNTED)):
+                    del missing[topic]
+            return not missing
+
+        def again() -> None:
+            if node == "recorder":  # which looks at sizes alone
+                self.say_all(missing, only_too_large=True)
+                return
+            for _ in range(20):
+                for topic, kind in missing.items():
+                    self.say(topic, kind, self.cut[topic])
+                time.sleep(0.001)
+
+        self.until(counted, lambda: f"{node} counts nothing of {', '.join(missing)}", again)
 
     def goes_on(self, target: Target, wanted: set[str]) -> None:
         """Everything wanted is published again."""
@@ -250,6 +282,11 @@ class Stranger:
             assert time.monotonic() < give_up, otherwise() if callable(otherwise) else otherwise
             time.sleep(0.02)
         return value
+
+
+def _serialised(message: Any) -> bytes:
+    """A message, or bytes that are none, as it is published; long ones are serialised only once."""
+    return message if isinstance(message, bytes) else serialize_message(message)
 
 
 def loaded(kind: str) -> type:
@@ -313,29 +350,12 @@ def took_everything(attacked: Attacked, node: str) -> None:
     wanted = target.published | {topic.name for topic, _ in ASKED.get(node, ())}
     assert wanted, f"{node} says nothing"
 
-    def again(topic: str, kind: type) -> Any:
-        """What is surely refused, in case it was lost before, or overwritten by the next before
-        anybody looked.
-        """
-        if node == "recorder":  # which looks at sizes alone
-            return lambda: stranger.say_all({topic: kind})
-
-        def send() -> None:
-            for _ in range(20):
-                stranger.say(topic, kind, stranger.cut[topic])
-                time.sleep(0.001)
-
-        return send
-
-    for topic, kind in target.subscriptions.items():
-        if (node, topic) in UNREAD or (node == "recorder" and kind in PICTURES):
-            continue
-        keys = (f"refused {topic}", *FRAME_COUNTED)
-        stranger.until(
-            lambda keys=keys: stranger.counted(node, keys),
-            f"{node} counts nothing of {topic}",
-            again(topic, kind),
-        )
+    read = {
+        topic: kind
+        for topic, kind in target.subscriptions.items()
+        if (node, topic) not in UNREAD and not (node == "recorder" and kind in PICTURES)
+    }
+    stranger.until_counted(node, read)
     for _, orders in ASKED.get(node, ()):
         for order in orders:
             stranger.say(topics.INJECT.name, String, String(data=order))

@@ -21,6 +21,7 @@ from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.ros import topics
+from xlvla.ros.reader import Reader
 from xlvla.run import interruptible, own_domain
 from xlvla_cli.commands import register_all
 from xlvla_cli.ros.session import Session
@@ -102,17 +103,41 @@ def _engages(operator) -> bool:
     return True
 
 
+class _Watched:
+    """How far the joint of a side that is moved is from where it was seen first [rad]."""
+
+    def __init__(self, node, rig, side):
+        part = "arm" if "arm" in MOVES[side] else "hand"
+        self._joint = rig.joint_names(side, part).index(MOVES[side])
+        self._states = Reader(node, topics.joint_states(side, part))
+        self._first = None
+        self._moved = None
+
+    def moved(self):
+        if (message := self._states.newest()) is not None:
+            position = message.position[self._joint]
+            self._first = position if self._first is None else self._first
+            self._moved = abs(position - self._first)
+        return self._moved
+
+
 @pytest.fixture(scope="module")
 def recording(rig) -> Path:
-    """An episode of two seconds in which one joint of each side moves."""
+    """An episode in which one joint of each side moves."""
     with interruptible(), Session(rig, domain=own_domain()) as session:
         desk = Desk(session.operator, rig, session.supervisor.check)
         desk.until(lambda: desk.status, "the recorder says nothing")
         session.operator.call(topics.RECORDER_START)
         desk.until(lambda: desk.status.get("state") == "recording", "it does not record")
+        watched = [_Watched(session.operator.node, rig, side) for side in MOVES]
+        desk.until(lambda: all(joint.moved() is not None for joint in watched), "no states")
         desk.until(lambda: _engages(session.operator), "it is not engaged")
         folder = Path(desk.status["folder"])
-        ends = time.monotonic() + 2.5
+        desk.until(
+            lambda: all((joint.moved() or 0.0) > 0.9 * MOVED_RAD for joint in watched),
+            "it does not move",
+        )
+        ends = time.monotonic() + 1.0
         desk.until(lambda: time.monotonic() > ends, "")
         session.operator.call(topics.RECORDER_STOP)
         desk.until(lambda: desk.status.get("state") == "stopped", "it does not stop")

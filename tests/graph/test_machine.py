@@ -92,18 +92,29 @@ class Rig:
         return found
 
 
+@pytest.fixture(scope="module")
+def started() -> Iterator[list[Rig]]:
+    """The rigs that tests have started, of which the last may run."""
+    rigs: list[Rig] = []
+    yield rigs
+    for rig in rigs:
+        rig.process.kill()
+        rig.process.wait()
+
+
 @pytest.fixture
 @retries.once_more
-def rig() -> Iterator[Rig]:
-    up = Rig()
+def rig(started: list[Rig]) -> Iterator[Rig]:
+    """A rig that is up; a test that does not end it leaves it to the next."""
+    if not started or started[-1].process.poll() is not None:
+        started.append(Rig())
+        started[-1].says("is up")
+    up = started[-1]
     try:
-        up.says("is up")
         yield up
     finally:
         for pid in up.nodes().values():
             os.kill(pid, signal.SIGCONT)
-        up.process.kill()
-        up.process.wait()
 
 
 def environment(**more: str) -> dict[str, str]:

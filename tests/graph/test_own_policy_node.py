@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from policy_robot import Robot, robot_of
+from policy_robot import REPLAN_S, Robot, robot_of
 from std_msgs.msg import String
 
 from xlvla import rig_file
@@ -50,7 +50,7 @@ def robot(tmp_path_factory) -> Iterator[Robot]:
         rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="obedient")
         assert rig.policy is not None
         # nothing is too old here: a machine that stands still for a moment changes nothing
-        policy = replace(rig.policy, replan_s=0.2, max_age_s=5.0)
+        policy = replace(rig.policy, replan_s=REPLAN_S, max_age_s=5.0)
         rig = replace(rig, policy=policy, motion=replace(rig.motion, stale_s=5.0))
         with robot_of(rig) as robot:
             yield robot

@@ -4,6 +4,7 @@ from.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from dataclasses import replace
@@ -40,6 +41,7 @@ SECONDS = 2.0
 SEED = 4
 
 
+@functools.cache
 def rig():
     return rig_file.with_choices(
         rig_file.load("bimanual"), policy="none", hands={"left": "inspire"}

@@ -21,7 +21,7 @@ from xlvla.ros import convert, topics
 @pytest.fixture(scope="module")
 @retries.once_more
 def running_slowly(untrained_weights) -> Iterator[Robot]:
-    with policy_alone(untrained_weights(200), replan_s=0.02, jpeg=90) as robot:
+    with policy_alone(untrained_weights(80), replan_s=0.02, jpeg=90) as robot:
         yield robot
 
 
@@ -60,7 +60,7 @@ def test_what_was_thought_about_before_a_reset_is_not_published(slow):
     slow.decides()
     for number in range(3):
         slow.until(slow.chunks, "no chunk comes")  # the next thought begins with the next image
-        for _ in range(3 + number):
+        for _ in range(1 + number):
             slow.tell()
             time.sleep(0.05)
         began_ns = time.time_ns()

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import String
-from stranger import FRAME_COUNTED, Stranger, running
+from stranger import Stranger, running
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
@@ -32,13 +32,7 @@ def moved() -> Iterator[Stranger]:
 def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
     heard = moved.targets(["motion"])["motion"].subscriptions
     moved.say_all(heard)
-    for topic, kind in heard.items():
-        keys = (f"refused {topic}", *FRAME_COUNTED)
-        moved.until(
-            lambda keys=keys: moved.counted("motion", keys),
-            f"motion counts nothing of {topic}",
-            lambda topic=topic, kind=kind: moved.say(topic, kind, moved.cut[topic]),
-        )
+    moved.until_counted("motion", heard)
     operator = moved.operator
     rig = moved.rig
     operator.reset()

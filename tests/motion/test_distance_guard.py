@@ -100,7 +100,10 @@ def test_two_arms_told_to_meet_stop_short_of_each_other():
     assert motion.braked == 0, "it slows in time"
 
 
-@pytest.mark.parametrize("frames", [8, 10, 12, 14])
+@pytest.mark.parametrize(
+    "frames",
+    [8, 14, pytest.param(10, marks=pytest.mark.long), pytest.param(12, marks=pytest.mark.long)],
+)
 def test_two_arms_told_to_meet_at_full_speed_stop_short_of_each_other(frames):
     ends = {"left": moved("left", joint1=-1.5), "right": moved("right", joint1=1.5)}
     poses, _ = drive(ends, within_s=frames / 20)

@@ -1,12 +1,9 @@
-"""The recorder on the running graph: what it keeps, what it says of it, and what it survives."""
+"""The recorder on the running graph: what it keeps, what it says of it, and a full disk."""
 
 from __future__ import annotations
 
 import resource
-import signal
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +19,9 @@ from rosbags.highlevel import AnyReader
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
-from xlvla.recording import RecorderConfig
 from xlvla.ros import topics
 from xlvla.ros.clock import SimClock
+from xlvla.run import Supervisor
 from xlvla_cli.ros.session import Session
 from xlvla_data.bag.card import read_episode_card
 from xlvla_data.bag.layout import mcap_path
@@ -33,25 +30,30 @@ from xlvla_data.bag.reader import Bag, bags
 
 @pytest.fixture(scope="module")
 def body(bench: Bench) -> Session:
-    """The running rig, which has no recorder; each test brings its own."""
+    """The running rig, which has no recorder."""
     bench.begin()
     return bench.session
 
 
+@pytest.fixture(scope="module")
+def recording(body, tmp_path_factory) -> Iterator[tuple[Desk, Supervisor]]:
+    """The recorder that these tests share; none of them leaves an episode that is being recorded."""
+    rig = recorded_rig(tmp_path_factory.mktemp("recordings"))
+    with recorder(rig, body.operator, body.supervisor.check) as (desk, supervisor):
+        yield desk, supervisor
+
+
 @pytest.fixture
-def desk(body, tmp_path) -> Iterator[Desk]:
-    with recorder(recorded_rig(tmp_path), body.operator, body.supervisor.check) as (desk, _):
-        yield desk
+def desk(recording) -> Desk:
+    return recording[0]
 
 
 def test_services_refuse_what_makes_no_sense_in_one_line(desk):
     operator = desk.operator
     with pytest.raises(XlvlaError, match="nothing is being recorded"):
         operator.call(topics.RECORDER_STOP)
-    with pytest.raises(XlvlaError, match="no episode was recorded yet"):
-        operator.call(topics.RECORDER_DISCARD)
     operator.call(topics.RECORDER_START)
-    with pytest.raises(XlvlaError, match="episode_000000 is being recorded already"):
+    with pytest.raises(XlvlaError, match=r"episode_\d{6} is being recorded already"):
         operator.call(topics.RECORDER_START)
     operator.call(topics.RECORDER_MARK, data=False)
     operator.instruct("Pour the sugar.")
@@ -78,7 +80,7 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
     desk.until(
         lambda: desk.status.get("instruction") == "Stack the cans.", "the sentence does not arrive"
     )
-    folder = desk.record(4.0, clock)
+    folder = desk.record(2.5, clock)
     assert f"{folder.name} ended" in body.operator.call(topics.RECORDER_STOP)
     bag = Bag(folder)
     card = read_episode_card(folder)
@@ -145,57 +147,21 @@ def test_it_is_worked_by_keys_and_a_fumbled_press_loses_nothing(desk):
     assert Bag(folder).whole and read_episode_card(folder).state == "stopped"
 
 
-def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
-    with recorder(recorded_rig(tmp_path), body.operator, body.supervisor.check) as (
-        desk,
-        supervisor,
-    ):
-        folder = desk.record(1.5)
-        pid = supervisor.nodes[0].process.pid
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.prlimit(
-            pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1])
-        )
+def test_a_full_disk_ends_the_episode_and_nothing_else(recording):
+    desk, supervisor = recording
+    folder = desk.record(1.5)
+    pid = supervisor.nodes[0].process.pid
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    least = mcap_path(folder).stat().st_size + 20_000
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (least, before[1]))
+    try:
         desk.until(lambda: desk.status.get("state") == "stopped", "it goes on")
-        card = read_episode_card(folder)
-        assert (card.state, card.verdict) == ("stopped", "red") and "File too large" in card.why
-        assert Bag(folder).whole
+    finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-        again = desk.record(1.0)
-        desk.operator.call(topics.RECORDER_STOP)
-        assert again.name == "episode_000001" and Bag(again).whole
-        assert not [line for line in read_episode_card(again).findings if "disk" in line]
-
-
-def test_no_episode_begins_on_a_disk_that_is_nearly_full(body, tmp_path):
-    rig = recorded_rig(tmp_path)
-    full = replace(rig, recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e6))
-    with (
-        recorder(full, body.operator) as (desk, _),
-        pytest.raises(XlvlaError, match=r"recorder\.least_free_gb is 1e\+06"),
-    ):
-        desk.operator.call(topics.RECORDER_START)
-    assert not list(tmp_path.rglob("episode_*"))
-
-
-def test_a_killed_recorder_leaves_an_episode_that_the_next_one_makes_whole(body, tmp_path):
-    rig = recorded_rig(tmp_path)
-    with recorder(rig, body.operator) as (desk, supervisor):
-        folder = desk.record(2.5)
-        supervisor.nodes[0].kill(signal.SIGKILL)
-        supervisor.nodes[0].process.wait()
-        killed_ns = time.time_ns()
-    assert read_episode_card(folder).state == "recording" and not Bag(folder).whole
-    kept = list(Bag(folder).messages(raw=True))
-    assert killed_ns - kept[-1].log_ns < 1.2e9
-    with recorder(rig, body.operator) as (desk, _):
-        desk.until(
-            lambda: Bag(folder).whole and read_episode_card(folder).state == "stopped",
-            "nobody repairs it",
-        )
-        assert len(list(Bag(folder).messages(raw=True))) == len(kept)
     card = read_episode_card(folder)
-    assert "killed" in card.why and card.verdict in ("yellow", "red")
-    assert card.duration_s > 0.5 and card.figures["/right/hand/joint_states"][
-        "rate [Hz]"
-    ] == pytest.approx(100.0, rel=0.1)
+    assert (card.state, card.verdict) == ("stopped", "red") and "File too large" in card.why
+    assert Bag(folder).whole
+    again = desk.record(1.0)
+    desk.operator.call(topics.RECORDER_STOP)
+    assert again.name > folder.name and Bag(again).whole
+    assert not [line for line in read_episode_card(again).findings if "disk" in line]
