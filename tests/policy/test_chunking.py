@@ -238,7 +238,7 @@ def chosen(rig, weights, mode: str):
 
 
 @pytest.mark.parametrize("mode", ["plain", "prefix", "guided", "ensemble"])
-def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_chunk_before(
+def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_what_was_decided_before(
     rig, learned, mode
 ):
     policy = policies.load(chosen(rig, learned, mode))
@@ -262,7 +262,11 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
     again = policy.predict(later)
     alone = policy.predict(replace(later, previous=()))
     np.testing.assert_array_equal(second.positions["left"]["arm"], again.positions["left"]["arm"])
-    assert np.array_equal(second.positions["left"]["arm"], alone.positions["left"]["arm"]) == (
+    # The past is read in the latents that were sent, whatever the way.
+    assert first.decided is not None
+    otherwise = replace(first, decided=first.decided + 0.1)
+    third = policy.predict(replace(later, previous=(otherwise,)))
+    assert np.array_equal(second.positions["left"]["arm"], third.positions["left"]["arm"]) == (
         mode == "plain"
     )
     gap, plain_gap = (
