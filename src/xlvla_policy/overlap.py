@@ -63,14 +63,14 @@ def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap 
         if chunk.decided is None or not 0 < age < len(chunk.decided) - 1:
             continue
         newest = chunk
-        shifted.append(_read(chunk.decided, steps + age))
+        shifted.append(at_frames(chunk.decided, steps + age))
         known.append(min(frames, math.floor(len(chunk.decided) - age)))
         ages.append(age)
     if newest is None or newest.decided is None or not _followed(newest, observation):
         return None
     rate_hz = newest.rate_hz
     age = ages[-1]
-    error = here - _read(newest.decided, np.array([age - 1]))
+    error = here - at_frames(newest.decided, np.array([age - 1]))
     since_s = age / rate_hz - observation.delay_s
     ahead = shifted[-1] + error * _fade(since_s, (steps + 1) / rate_hz)
     # Rounding must not take away a frame.
@@ -90,7 +90,7 @@ def _age(chunk: Chunk, observation: Observation) -> float:
     return age_s * chunk.rate_hz
 
 
-def _read(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
+def at_frames(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """A chunk [T, D] interpolated at fractional frames [N]."""
     index = np.clip(frame, 0, len(decided) - 1)
     low = np.minimum(index.astype(int), len(decided) - 2)

@@ -15,6 +15,7 @@ import numpy as np
 
 from xlvla.policy import Chunk, Observation
 from xlvla.types import SECOND, Side
+from xlvla_policy.overlap import at_frames
 
 NEAR_RAD = 0.1
 """How far (root mean square over joints) a hand's command may be from a chunk that it comes from:
@@ -84,14 +85,8 @@ def _points(
     positions = chunk.positions[side]["hand"]
     latents = chunk.latents[side]
     frame = np.linspace(0, len(positions) - 1, FINER * (len(positions) - 1) + 1)
-    low = np.minimum(frame.astype(int), len(positions) - 2)
-    share = (frame - low)[:, None]
     times_s = _since(chunk, observation) + (frame + 1) / chunk.rate_hz
-    return (
-        times_s,
-        (1 - share) * positions[low] + share * positions[low + 1],
-        (1 - share) * latents[low] + share * latents[low + 1],
-    )
+    return times_s, at_frames(positions, frame), at_frames(latents, frame)
 
 
 def _since(chunk: Chunk, observation: Observation) -> float:
