@@ -93,11 +93,8 @@ class Reader(Generic[T]):
         clock].
         """
         for raw in self.every_raw():
-            try:
-                value = self._form.read_as(self.topic, raw.data)
-            except XlvlaError as error:
-                self.refuse(error)
-            else:
+            value = self.read(raw)
+            if value is not None:
                 yield value, raw.sent_ns
 
     def every_raw(self) -> Iterator[Raw]:
@@ -113,6 +110,14 @@ class Reader(Generic[T]):
                 self.refuse(error)
             else:
                 yield raw
+
+    def read(self, raw: Raw) -> T | None:
+        """What a serialised message of this topic says; None where it is refused."""
+        try:
+            return self._form.read_as(self.topic, raw.data)
+        except XlvlaError as error:
+            self.refuse(error)
+            return None
 
     def refuse(self, why: object) -> None:
         """Counts and logs a message that is invalid for a reason only its reader knows."""

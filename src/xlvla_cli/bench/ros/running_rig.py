@@ -147,14 +147,18 @@ class RunningRig:
         give_up_s = self.now_s() + HOME_S
         while self.watch.state == "going home" and self.now_s() < give_up_s:
             self.pause(0.05)
+        if self.watch.state == "going home":
+            # Chunks wait until it is home: it stays where it is instead.
+            self.operator.call(topics.ENGAGE, data=False)
+            self.engage()
 
     def here(self, side: Side) -> np.ndarray:
         """Where a side is [N] rad by its newest reports."""
-        newest = self.watch.newest
+        keys = [(side, part) for part in PARTS]
         self.until(
-            lambda: all((side, part) in newest for part in PARTS), f"no joint states of {side}"
+            lambda: all(self.watch.reported(key) for key in keys), f"no joint states of {side}"
         )
-        return np.concatenate([newest[side, part] for part in PARTS])
+        return np.concatenate([self.watch.pose(key) for key in keys])
 
     def chunk(
         self,

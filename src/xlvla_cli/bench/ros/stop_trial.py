@@ -163,10 +163,14 @@ class StopTrial:
         return all(rest.rests(self.watch.measured(key)) for key in self.rig.parts)
 
     def _set_in_motion(self, moving: Moving, frames: int) -> None:
+        said: list[str] = []
         for _ in range(TRIES):
             if self._moved(moving, frames):
                 return
-        raise XlvlaError(f"in {TRIES} tries it never moved as commanded: {self.watch.state}")
+            said.append(", ".join(self._reported()) or self.watch.state)
+        raise XlvlaError(
+            f"in {TRIES} tries it never moved as commanded; after each: {'; '.join(said)}"
+        )
 
     def _moved(self, moving: Moving, frames: int) -> bool:
         """Engages, and sets the rig in motion; whether it moves as commanded."""
@@ -266,12 +270,12 @@ class StopTrial:
         topic = topics.command(side, "arm")
         message = convert.JointMessage(self.rig.joint_names(side, "arm"))
         now_ns = self.running.clock.now_ns()
-        self.running.send(topic, message.fill(now_ns, self.watch.newest[side, "arm"]))
-        pose = self.watch.newest[side, "arm"].copy()
+        self.running.send(topic, message.fill(now_ns, self.watch.pose((side, "arm"))))
+        pose = self.watch.pose((side, "arm")).copy()
         began_s = self.running.now_s()
         while (passed_s := self.running.now_s() - began_s) < ROGUE_S:
             if passed_s > 0:
-                pose[JOINT] = self.watch.newest[side, "arm"][JOINT] + ROGUE_RAD_S * AHEAD_S
+                pose[JOINT] = self.watch.pose((side, "arm"))[JOINT] + ROGUE_RAD_S * AHEAD_S
             stamp_ns = self.running.clock.now_ns() + round(AHEAD_S * SECOND)
             self.running.send(topic, message.fill(stamp_ns, pose))
             self.running.pause(1 / ROGUE_HZ)
