@@ -177,7 +177,8 @@ class Limiter:
         pull = np.where(self._late_s < NEAR_S, goal.acceleration, 0.0)
         chasing = self._chase(goal, dt, ~lands, pull, pace)
         # Only without pull are limits of speed exact: where they are not kept it is tried again.
-        hasty = ~(lands | self._slow_enough(chasing))
+        slow = self._slow_enough(chasing) & self._slow_on_the_way(chasing, dt)
+        hasty = ~(lands | slow)
         if hasty.any():
             no_pull = np.zeros_like(goal.acceleration)
             exact = self._chase(goal, dt, hasty, no_pull, pace)
@@ -192,6 +193,13 @@ class Limiter:
         signed_square = state.acceleration * np.abs(state.acceleration)
         peak = state.velocity + signed_square / (2 * limit.jerk)
         return np.abs(peak) <= FULL * limit.velocity
+
+    def _slow_on_the_way(self, state: State, dt: float) -> np.ndarray:
+        """Which joints [N] keep their speed limit on the mean of a step of this length: a long one
+        may end slower than it was on its way.
+        """
+        way = np.abs(state.position - self.state.position)
+        return way <= FULL * self.bounds.velocity * dt
 
     def _chase(
         self, goal: State, dt: float, joints: np.ndarray, pull: np.ndarray, pace: float

@@ -79,7 +79,7 @@ class Steps:
 
         Returns:
             the state dt later, and how long [N] s the whole trajectory takes; None where there is
-            no trajectory.
+            no trajectory, or ruckig finds none.
         """
         problem = self._input
         problem.current_position = start.position.tolist()
@@ -91,7 +91,11 @@ class Steps:
         problem.max_velocity = velocity[1].tolist()
         problem.min_acceleration = acceleration[0].tolist()
         problem.max_acceleration = acceleration[1].tolist()
-        result = self._ruckig.calculate(problem, self._trajectory)
+        try:
+            result = self._ruckig.calculate(problem, self._trajectory)
+        except ruckig.RuckigError:
+            # Of some joints that are just about to reach their limit of speed.
+            return None
         if result not in _SOLVED:
             return None
         durations = np.where(enabled, self._trajectory.independent_min_durations, 0.0)
