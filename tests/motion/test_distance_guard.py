@@ -275,6 +275,29 @@ def test_a_chunk_that_waited_for_the_other_side_goes_on_at_its_own_speed():
     assert np.abs(motion.players[comes].position - slowly[-1]).max() < 0.005
 
 
+def test_a_side_that_went_alone_and_rests_is_not_counted_as_braked():
+    comes, goes = RIG.sides
+    here = met()
+    share = np.clip(np.arange(1, 21) / 14, 0, 1)[:, None]
+    away = here[goes] + share * (inwards(goes, here[goes], -0.03) - here[goes])
+    beyond = inwards(comes, here[comes], 0.3)
+    alone = []
+    braked = []
+
+    def offers(tick, motion):
+        alone.append(motion.goes_alone == goes)
+        braked.append(motion.braked)
+        if tick == 1:
+            yield goes, away, 20.0
+        if tick % 40 == 1:
+            yield comes, np.repeat(beyond[None], 64, 0), 20.0
+
+    play(offers, seconds=1.8, starts=here)
+    first, *_, last = np.flatnonzero(alone)
+    assert (last - first) * TICK_S > 1.0, "it goes alone to the end of its chunk"
+    assert braked[last + 5] == braked[first]
+
+
 def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():
     angles = np.arange(0.6, 1.0, 0.01)
     between = RIG.motion.between
