@@ -31,9 +31,9 @@ REJOINS = 0.5
 would only follow the one that made room.
 """
 
-LONGEST_TURN_S = 2.0
-"""A side goes alone for no longer before all are tried together again, at whatever pace: one that
-never rests would keep the others from a place near it.
+LONGEST_ALONE_S = 2.0
+"""After a side has gone alone for so long, all are tried together at whatever pace: one that never
+rests would keep the others from a place near it.
 """
 
 STANDS = Beat(rate=0.0)
@@ -45,8 +45,8 @@ class Turn:
     """A side that goes alone while the others keep still.
 
     Attributes:
-        lasted_s: for how long it has.
-        rejoins: there was room for all together when distances were looked at last.
+        lasted_s: for how long it has, since all were last tried together at whatever pace.
+        rejoins: until the next look at the distances all are tried together.
     """
 
     side: Side
@@ -209,10 +209,10 @@ class RigMotion:
         turn = self._turn
         if turn is None:
             return True
-        if turn.lasted_s > LONGEST_TURN_S:
-            self._turn = None
-            return True
         turn.rejoins = self.verdict.pace > REJOINS
+        if turn.lasted_s > LONGEST_ALONE_S:
+            turn.lasted_s = 0.0
+            turn.rejoins = True
         if not turn.rejoins:
             self.verdict = self._look(here, pose, turn.side)
         return True
