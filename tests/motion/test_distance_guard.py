@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -181,20 +182,42 @@ def test_what_makes_distances_larger_is_not_slowed():
     assert reached < 1.6
 
 
+INWARDS = {"left": -1, "right": 1}
+"""The sign of the first joint's turn that brings an arm nearer to the other."""
+
+
+@cache
+def met():
+    """Where both sides stand [N] rad when each bars the other's way."""
+    meeting = {side: moved(side, joint1=1.2 * sign) for side, sign in INWARDS.items()}
+    together, _ = drive(meeting, seconds=6.0)
+    return dict(zip(RIG.sides, np.split(together[-1], len(RIG.sides)), strict=True))
+
+
+def inwards(side, pose, turn):
+    """A side's pose [N] turned further inwards [rad]."""
+    pose = pose.copy()
+    pose[0] += INWARDS[side] * turn
+    return pose
+
+
+def position(motion, side, starts):
+    """The last command [N] rad of a side, or where it starts."""
+    player = motion.players[side]
+    return player.position if player.started else starts[side]
+
+
 @pytest.mark.parametrize(("comes", "goes"), [("left", "right"), ("right", "left")])
 def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goes):
-    inwards = {"left": -1.2, "right": 1.2}
-    meeting = {side: moved(side, joint1=turn) for side, turn in inwards.items()}
-    together, _ = drive(meeting, seconds=6.0)
-    here = dict(zip(RIG.sides, np.split(together[-1], len(RIG.sides)), strict=True))
-    nearer = here[comes].copy()
-    nearer[0] += np.sign(inwards[comes]) * 0.2
+    here = met()
+    nearer = inwards(comes, here[comes], 0.2)
     share = np.arange(1, 65)[:, None] / 20 / 8.0
+    alone = set()
 
     def offers(tick, motion):
+        alone.add(motion.goes_alone)
         if tick % 160 == 1:
-            player = motion.players[goes]
-            now = player.position if player.started else here[goes]
+            now = position(motion, goes, here)
             # One wants to be nearer at once, the other leaves slowly.
             yield comes, np.repeat(nearer[None], 64, 0), 20.0
             yield goes, now + share * (home(goes) - now), 20.0
@@ -204,6 +227,75 @@ def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goe
     last = dict(zip(RIG.sides, np.split(poses[-1], len(RIG.sides)), strict=True))
     assert abs(last[goes][0] - here[goes][0]) > 0.2, "it goes away"
     assert abs(last[comes][0] - nearer[0]) < 0.05, "and the other one comes after it"
+    assert alone == {None, goes}
+
+
+def test_a_side_that_went_alone_and_never_rests_does_not_keep_others_from_a_place_near_it():
+    comes, goes = RIG.sides
+    here = met()
+    away = inwards(goes, here[goes], -0.035)
+    reachable = inwards(comes, here[comes], 0.03)
+    beyond = inwards(comes, here[comes], 0.25)
+
+    def offers(tick, motion):
+        if tick % 40 == 1:
+            now = position(motion, goes, here)
+            share = np.clip(np.arange(1, 65) / 20, 0, 1)[:, None]
+            yield goes, now + share * (away - now), 20.0
+            wanted = beyond if tick < 300 else reachable
+            yield comes, np.repeat(wanted[None], 64, 0), 20.0
+
+    poses, motion = play(offers, seconds=4.5, starts=here)
+    assert below(poses[::4]) < SLACK_M
+    assert np.abs(motion.players[goes].position - away).max() < 0.005
+    assert np.abs(motion.players[comes].position - reachable).max() < 0.005
+
+
+def test_a_chunk_that_waited_for_the_other_side_goes_on_at_its_own_speed():
+    comes, goes = RIG.sides
+    here = met()
+    seconds = np.arange(1, 41)[:, None] / 20
+    slowly = here[comes] + 0.2 * seconds * (inwards(comes, here[comes], 1.0) - here[comes])
+    more_slowly = 0.05 * seconds * (inwards(goes, here[goes], -1.0) - here[goes])
+    waited = []
+
+    def offers(tick, motion):
+        waited.append(motion.goes_alone == goes)
+        if tick == 1:
+            yield comes, slowly, 20.0
+        if tick % 100 == 1:
+            yield goes, position(motion, goes, here) + more_slowly, 20.0
+
+    poses, motion = play(offers, seconds=4.5, starts=here)
+    assert below(poses[::4]) < SLACK_M
+    assert sum(waited) * TICK_S > 0.2
+    # The first joint of the first side.
+    speed = np.abs(np.diff(poses[:, 0])) / TICK_S
+    assert 0.2 < speed.max() < 0.35
+    assert np.abs(motion.players[comes].position - slowly[-1]).max() < 0.005
+
+
+def test_a_side_that_went_alone_and_rests_is_not_counted_as_braked():
+    comes, goes = RIG.sides
+    here = met()
+    share = np.clip(np.arange(1, 21) / 14, 0, 1)[:, None]
+    away = here[goes] + share * (inwards(goes, here[goes], -0.03) - here[goes])
+    beyond = inwards(comes, here[comes], 0.3)
+    alone = []
+    braked = []
+
+    def offers(tick, motion):
+        alone.append(motion.goes_alone == goes)
+        braked.append(motion.braked)
+        if tick == 1:
+            yield goes, away, 20.0
+        if tick % 40 == 1:
+            yield comes, np.repeat(beyond[None], 64, 0), 20.0
+
+    play(offers, seconds=1.8, starts=here)
+    first, *_, last = np.flatnonzero(alone)
+    assert (last - first) * TICK_S > 1.0, "it goes alone to the end of its chunk"
+    assert braked[last + 5] == braked[first]
 
 
 def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():

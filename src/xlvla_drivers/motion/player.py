@@ -306,7 +306,7 @@ class Player:
 
     def brake(self, dt: float, beat: Beat) -> np.ndarray:
         """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at
-        the beat's falling pace.
+        the beat's pace.
         """
         assert self._limiter is not None
         self._pass(beat)

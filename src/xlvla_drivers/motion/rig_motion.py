@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from xlvla_drivers.motion.braking import AtRest, Braking
 from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict
 from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
-from xlvla_drivers.motion.speed_scaling import SpeedScaling
+from xlvla_drivers.motion.speed_scaling import Beat, SpeedScaling
 from xlvla_drivers.motion.way import Way
 
 STILL_RAD = 1e-3
@@ -25,11 +26,32 @@ LEAST_PACE = 0.1
 for ever. This cannot break a distance: a command that would is not given at any pace.
 """
 
-
 REJOINS = 0.5
 """The pace that distances must allow to all sides before those that kept still go on: at less they
 would only follow the one that made room.
 """
+
+LONGEST_ALONE_S = 2.0
+"""After a side has gone alone for so long, all are tried together at whatever pace: one that never
+rests would keep the others from a place near it.
+"""
+
+STANDS = Beat(rate=0.0)
+"""The beat of a chunk that waits."""
+
+
+@dataclass
+class Turn:
+    """A side that goes alone while the others keep still.
+
+    Attributes:
+        lasted_s: for how long it has, since all were last tried together at whatever pace.
+        rejoins: until the next look at the distances all are tried together.
+    """
+
+    side: Side
+    lasted_s: float = 0.0
+    rejoins: bool = False
 
 
 class RigMotion:
@@ -42,7 +64,8 @@ class RigMotion:
     shield.
 
     Two sides may bar each other's way: one would go away, the other comes after it. From rest, the
-    one that can go then goes alone, while the others keep still, until all can go together again.
+    one that can go then goes alone, while the others and their chunks wait, until all can go
+    together again.
 
     Attributes:
         players: by side.
@@ -59,9 +82,7 @@ class RigMotion:
         self.verdict: Verdict | None = None
         self.braking = False
         self.braked = 0
-        # The side that goes while the others keep still, and the pace that all together would have.
-        self._goes_alone: Side | None = None
-        self._pace_together = 0.0
+        self._turn: Turn | None = None
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
         self._look_every_s = 1 / rig.motion.guard_hz
@@ -101,53 +122,67 @@ class RigMotion:
         for side, player in self.players.items():
             if player.started:
                 proposed[side] = player.propose(now_s, dt, beat)
-        together = self._goes_alone is None or self._pace_together > REJOINS
+        together = self._turn is None or self._turn.rejoins or self.rests
         if together and self._clearance.passes(_way(here, _stops(proposed))):
-            self._goes_alone = None
+            self._turn = None
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
-        self._goes_alone = self._found_alone(here, proposed, dt)
-        if self._goes_alone:
-            return self._go_alone(self._goes_alone, proposed, dt)
+        self._turn = self._next_turn(here, proposed, dt)
+        if self._turn is not None:
+            return self._go_alone(self._turn, proposed, dt)
         self.braking = True
         if beat.rate > 2 * LEAST_PACE and not self.rests:
             self.braked += 1
         return self._brake(dt)
 
-    def _found_alone(
+    def _next_turn(
         self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal], dt: float
-    ) -> Side | None:
-        """The side whose command can be given while the others stop, where all rest or it goes
-        alone already.
+    ) -> Turn | None:
+        """The turn that goes on until its side rests, or where all rest a new one; None where no
+        side's command can be given while the others stop.
         """
         if len(proposed) < 2:
             return None
-        candidates: Sequence[Side] = ()
-        if self._goes_alone:
-            candidates = (self._goes_alone,)
-        elif self.rests:
-            candidates = tuple(proposed)
-        for side in candidates:
-            stops: dict[Side, Braking] = {}
-            for each, proposal in proposed.items():
-                stops[each] = self.players[each].stopping(dt)
-                if each == side:
-                    stops[each] = proposal.step.stop
+        if not self.rests:
+            turn = self._turn
+            if turn is not None and self._may_go(turn.side, here, proposed, dt):
+                return turn
+            return None
+        for side in proposed:
             goes = not proposed[side].step.rests
-            if goes and self._clearance.passes(_way(here, stops)):
-                return side
+            if goes and self._may_go(side, here, proposed, dt):
+                return Turn(side)
         return None
 
-    def _go_alone(
-        self, side: Side, proposed: Mapping[Side, Proposal], dt: float
-    ) -> dict[Side, np.ndarray]:
-        """Commands one side's proposal, and a step of their stops to the others."""
-        commands: dict[Side, np.ndarray] = {}
+    def _may_go(
+        self,
+        side: Side,
+        here: Mapping[Side, np.ndarray],
+        proposed: Mapping[Side, Proposal],
+        dt: float,
+    ) -> bool:
+        """Whether one side's command keeps all distances while the others stop."""
+        stops: dict[Side, Braking] = {}
         for each, proposal in proposed.items():
-            player = self.players[each]
+            stops[each] = self.players[each].stopping(dt)
             if each == side:
-                commands[each] = player.take(proposal)
+                stops[each] = proposal.step.stop
+        return self._clearance.passes(_way(here, stops))
+
+    def _go_alone(
+        self, turn: Turn, proposed: Mapping[Side, Proposal], dt: float
+    ) -> dict[Side, np.ndarray]:
+        """Commands one side's proposal, and a step of their stops to the others.
+
+        Their chunks wait: if time went on they would have to be caught up with at full speed.
+        """
+        turn.lasted_s += dt
+        commands: dict[Side, np.ndarray] = {}
+        for side, proposal in proposed.items():
+            player = self.players[side]
+            if side == turn.side:
+                commands[side] = player.take(proposal)
             else:
-                commands[each] = player.brake(dt, proposal.beat)
+                commands[side] = player.brake(dt, STANDS)
         return commands
 
     def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
@@ -170,9 +205,16 @@ class RigMotion:
         if self._since_look_s < self._look_every_s:
             return False
         self._since_look_s = 0.0
-        self.verdict = self._look(here, pose, self._goes_alone)
-        if self._goes_alone:
-            self._pace_together = self._look(here, pose, None).pace
+        self.verdict = self._look(here, pose, None)
+        turn = self._turn
+        if turn is None:
+            return True
+        turn.rejoins = self.verdict.pace > REJOINS
+        if turn.lasted_s > LONGEST_ALONE_S:
+            turn.lasted_s = 0.0
+            turn.rejoins = True
+        if not turn.rejoins:
+            self.verdict = self._look(here, pose, turn.side)
         return True
 
     def _look(
@@ -243,12 +285,20 @@ class RigMotion:
         return commands
 
     @property
+    def goes_alone(self) -> Side | None:
+        """The side that goes while the others keep still; None where none does."""
+        # Other threads ask, too, and the turn may end meanwhile.
+        turn = self._turn
+        return None if turn is None else turn.side
+
+    @property
     def rests(self) -> bool:
         """No command moves anything."""
         return all(player.rests for player in self.players.values())
 
     def hold(self) -> None:
         """Drops all chunks; what moves brakes and stays."""
+        self._turn = None
         for player in self.players.values():
             player.hold()
 
@@ -257,7 +307,7 @@ class RigMotion:
         for player in self.players.values():
             player.release()
         self.braking = False
-        self._goes_alone = None
+        self._turn = None
         self._since_look_s = np.inf
         self.verdict = None
 

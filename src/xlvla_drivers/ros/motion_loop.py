@@ -187,6 +187,8 @@ class MotionLoop:
         self._resting_cycles = self._resting_cycles + 1 if self._motion.rests else 0
         if self._motion.pace.beat.rate < FULL_PACE:
             self._health.counts["speed-scaled cycles"] += 1
+        if self._motion.goes_alone:
+            self._health.counts["cycles in which one side went alone"] += 1
         for side in self._sides:
             if side.side in commands:
                 side.publish(now_ns, commands[side.side], Origin(self._session, reset.id))
@@ -379,6 +381,8 @@ class MotionLoop:
         if verdict is not None:
             self._health.counts["braked before a distance"] = self._motion.braked
             self._health.fact("pace", f"{self._motion.pace.beat.rate:.2f}")
+            # Why the other stands still.
+            self._health.fact("goes alone", self._motion.goes_alone or "none")
             if math.isfinite(verdict.distance_m):
                 nearest = f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm"
             else:
