@@ -23,7 +23,7 @@ from xlvla.run import Supervisor
 from xlvla.types import CHUNK_HZ, PARTS, Side
 from xlvla_cli.bench.ros.swinging_arm import side_joints
 from xlvla_cli.ros.session import Session
-from xlvla_drivers.ros.watch import Watch
+from xlvla_drivers.ros.watch import Key, Watch
 
 LOOK_S = 0.01
 PATIENCE_S = 25.0
@@ -154,7 +154,7 @@ class RunningRig:
 
     def here(self, side: Side) -> np.ndarray:
         """Where a side is [N] rad by its newest reports."""
-        keys = [(side, part) for part in PARTS]
+        keys: list[Key] = [(side, part) for part in PARTS]
         self.until(
             lambda: all(self.watch.reported(key) for key in keys), f"no joint states of {side}"
         )
