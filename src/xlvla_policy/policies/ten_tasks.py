@@ -9,9 +9,9 @@ from __future__ import annotations
 from xlvla.rig import Rig
 from xlvla_policy.policies import xlvla
 from xlvla_policy.policies.xlvla import XlvlaPolicy
-from xlvla_policy.vla.rig_fit import TEN_TASKS
+from xlvla_policy.vla import rig_fit
 
 
 def load(rig: Rig, *, threads: int = 1) -> XlvlaPolicy:
     """The policy for a rig, warmed up; raises XlvlaError where the rig does not fit."""
-    return xlvla.load(rig, threads=threads, weights=TEN_TASKS)
+    return xlvla.load(rig, threads=threads, weights=rig_fit.shipped("ten_tasks"))

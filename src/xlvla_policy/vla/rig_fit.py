@@ -20,15 +20,17 @@ from xlvla_policy.vla.config import VlaConfig
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = WEIGHTS / "push_cans.safetensors"
-TEN_TASKS = WEIGHTS / "ten_tasks.safetensors"
 
 EXPORTED = "policy.json"
 """The card of an exported folder."""
 
 
 def shipped(policy: str) -> Path:
-    """The weights that a policy of xlvla has where a rig names none."""
-    return TEN_TASKS if policy == "ten_tasks" else SHIPPED
+    """The weights that a policy of xlvla has where a rig names none: those of its name, otherwise
+    the default ones.
+    """
+    own = WEIGHTS / f"{policy}.safetensors"
+    return own if own.exists() else SHIPPED
 
 
 def refuse_misfit(rig: Rig, path: Path) -> None:
