@@ -111,7 +111,7 @@ class TcpPorts:
             elif not self._listeners:
                 self._hang_up()
                 self._plug()
-            for key, _ in self._selector.select(self._pause_s()):
+            for key, _ in self._selector.select(self.pause_s()):
                 if isinstance(key.data, _Client):
                     self._on_data(key.data)
                 else:
@@ -120,8 +120,10 @@ class TcpPorts:
                 self._push()
                 self._send_late()
 
-    def _pause_s(self) -> float:
-        """Until the next frame is due; short enough to notice a fault or the end."""
+    def pause_s(self) -> float:
+        """Until the next frame is due [s]; short enough to notice a fault or the end."""
+        if not self._listeners:  # unplugged: nothing is due, to clients of before either
+            return LOOK_S
         next_s = time.monotonic() + LOOK_S
         for client in self._clients:
             next_s = min(next_s, self._due_s.get(client.port, next_s))
