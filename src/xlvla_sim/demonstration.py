@@ -39,7 +39,7 @@ def demonstrate(
     """Plays one episode until the plan is done or the task is lost; `watch` is called at the start
     of every frame.
 
-    Without `pictures` none are drawn, also where the world could.
+    Without `pictures` none are drawn, even if the world renders.
 
     Raises:
         XlvlaError: an arm cannot follow the plan.

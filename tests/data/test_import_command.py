@@ -101,7 +101,7 @@ def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
 
 
 def test_joints_of_our_names_need_no_map_and_another_rate_becomes_ours(tmp_path):
-    root = foreign(tmp_path / "theirs", lambda name: name, fps=30, frames=90)
+    root = foreign(tmp_path / "theirs", lambda name: name, fps=30, frames=90, count=1)
     run("import", root, "--to", tmp_path / "to", *BODIES)
     read = store.find(tmp_path / "to")[0].read()
     made = episode(0, 90)
@@ -114,7 +114,7 @@ def test_joints_of_our_names_need_no_map_and_another_rate_becomes_ours(tmp_path)
 
 
 def test_a_joint_that_counts_the_other_way_is_turned(tmp_path):
-    root = foreign(tmp_path / "theirs", lambda name: name)
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
     run(
         "import",
         root,

@@ -102,7 +102,7 @@ def test_a_depth_map_is_left_out_with_a_line(tmp_path, flag):
 
 
 def test_a_depth_video_is_left_out_by_its_format_or_its_flag(tmp_path):
-    root = others.made(tmp_path / "theirs")
+    root = others.made(tmp_path / "theirs", 1, 20)
     for facts in (
         {"video.pix_fmt": "gray12le"},
         {"is_depth_map": True, "video.pix_fmt": "yuv420p"},

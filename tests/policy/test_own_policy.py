@@ -111,20 +111,9 @@ def test_a_folder_that_is_not_there_is_named(folder, monkeypatch):
 
 
 def test_it_is_evaluated_by_its_name(folder):
-    command = [
-        "eval",
-        "--policy",
-        "still",
-        "--hands",
-        "inspire",
-        "--trials",
-        "1",
-        "--videos",
-        "none",
-        "--out",
-    ]
+    words = f"eval --policy still --hands inspire --trials 1 --videos none --out {folder / 'out'}"
     policy_code_digest.cache_clear()
-    done = CliRunner().invoke(app, [*command, str(folder / "out")])
+    done = CliRunner().invoke(app, words.split())
     policy_code_digest.cache_clear()
     assert done.exit_code == 0, done.output
     results = json.loads((folder / "out" / "results.json").read_text())

@@ -26,8 +26,10 @@ SENTENCES = {
 }
 TASKS = tuple(SENTENCES)
 HANDS = named("paper")
-LIKE_OTHERS = ("sort_cans", "reorganize_lemons", "pour_sugar")
-"""Played the way others are: things go into a container, a vessel is poured."""
+LIKE_OTHERS = ("sort_cans", "pour_sugar")
+"""Played as others are: `reorganize_lemons` puts things into a container too, `pour_sauce` pours
+too.
+"""
 PAIRS = [
     pytest.param(
         (task, HANDS[index % len(HANDS)]),
