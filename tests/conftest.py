@@ -52,15 +52,15 @@ WITHOUT_DEADLINE = (
 """Modules and tests of these folders in which nothing must answer in time."""
 
 LONGEST = (
-    "tests/evaluation/test_eval.py",
-    "tests/motion/test_distance_guard.py",
-    "tests/sim/test_tasks.py",
-    "tests/ros/test_neighbours.py",
-    "tests/test_new_hand.py",
     "tests/test_wiring.py",
-    "tests/test_examples.py",
+    "tests/codec/test_wild_hands.py",
     "tests/policy/test_shared_training.py",
-    "tests/sim/test_expert.py",
+    "tests/ros/test_neighbours.py",
+    "tests/policy/test_engines.py",
+    "tests/codec/test_transfer.py",
+    "tests/policy/test_policy_training.py",
+    "tests/codec/test_quality.py",
+    "tests/motion/test_distance_guard.py",
 )
 """Modules that take longest: begun first, so that no processor waits for them at the end."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from xlvla.errors import RigError, XlvlaError
 
-FEW = 50
+FEW = 16
 COUNT = 300
 
 SEEDS = pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from rows import rows
 from xlvla import environment
 from xlvla.errors import machine_line
 
@@ -101,9 +102,12 @@ def test_too_few_files_at_once_are_one_line():
 
 
 @pytest.mark.parametrize(
-    "case", ["a home that cannot be made", "another middleware", "a domain that is no number"]
+    ("case", "words"),
+    rows(
+        ("a home that cannot be made", "another middleware", "a domain that is no number"),
+        (("check",), ("run", "--policy", "none")),
+    ),
 )
-@pytest.mark.parametrize("words", [("check",), ("run", "--policy", "none")], ids=["check", "run"])
 def test_commands_say_what_a_shell_lacks_without_a_traceback(monkeypatch, case, words):
     changes, said = CHANGES[case]
     change(monkeypatch, changes)

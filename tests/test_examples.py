@@ -78,6 +78,7 @@ def test_a_recorded_grasp_is_written_for_another_hand(run, tmp_path):
     assert np.loadtxt(written[1:], delimiter=",").shape == (120, 1 + 7 + 16)
 
 
+@pytest.mark.long  # `codec/test_newcomer.py` and `test_new_hand.py` teach hands with fewer steps
 def test_a_hand_in_a_folder_learns_to_pinch(run, tmp_path):
     title, faults, written, *rows = run("03")
     assert title.startswith("Tripod") and faults == "faults: none"
@@ -130,6 +131,7 @@ def test_a_policy_is_trained_and_evaluated(run, tmp_path):
     assert len(list((tmp_path / "out" / "demonstrations").rglob("*.mp4"))) == 2
 
 
+@pytest.mark.long  # `graph/test_own_policy_node.py` runs a policy of one's own behind the graph
 def test_a_policy_of_ones_own_waves_a_simulated_arm(run):
     pytest.importorskip("rclpy")
     lines = run("08")

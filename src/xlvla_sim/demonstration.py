@@ -29,10 +29,17 @@ class Demonstration:
 
 
 def demonstrate(
-    world: World, expert: Expert, seed: int, *, watch: Callable[[World], None] | None = None
+    world: World,
+    expert: Expert,
+    seed: int,
+    *,
+    watch: Callable[[World], None] | None = None,
+    pictures: bool = True,
 ) -> Demonstration:
     """Plays one episode until the plan is done or the task is lost; `watch` is called at the start
     of every frame.
+
+    Without `pictures` none are drawn, even if the world renders.
 
     Raises:
         XlvlaError: an arm cannot follow the plan.
@@ -40,7 +47,7 @@ def demonstrate(
     rng = np.random.default_rng([seed, 1])
     world.reset(seed, expert.start(rng))
     images: dict[str, list[np.ndarray]] = {}
-    if world.renders:
+    if pictures and world.renders:
         images = {camera: [] for camera in world.rig.cameras}
     measured: dict[tuple[Side, Part], list[np.ndarray]] = {key: [] for key in world.rig.parts}
     played: list[Script] = []

@@ -1,6 +1,7 @@
 """Teaching one more hand: it learns, and nobody else moves."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -166,11 +167,12 @@ def test_an_interrupted_addition_ends_exactly_like_an_uninterrupted_one(base, tm
     # The left hand is no mirror image: its steps come after the right one's.
     whole = tmp_path / "whole.safetensors"
     resumed = tmp_path / "resumed.safetensors"
-    taught(base, "paxini", whole, steps=28)
+    new = NewHandTrainer(base, "paxini", 28, 0, ADDING)
+    add(deepcopy(new), whole)
     parts: set[str] = set()
     # While its encoder learns, its decoder, both, where the left hand begins and decoders settle.
     for stop in (4, 12, 16, 27, 33):
-        interrupted = NewHandTrainer(base, "paxini", 28, 0, ADDING).trainer
+        interrupted = deepcopy(new).trainer
         if parts:
             interrupted.resume(checkpoint(resumed))
         list(interrupted.run(until=stop))

@@ -91,7 +91,7 @@ def test_mirrored_hands_have_mirrored_pads_and_a_lacking_finger_is_far():
     assert (lacking.gap[:, OPPOSING.index("little")] == FAR_M).all()
 
 
-@pytest.mark.parametrize("hand", ["inspire", "paxini"])
+@pytest.mark.parametrize("hand", ["inspire", pytest.param("paxini", marks=pytest.mark.long)])
 def test_touching_poses_touch_with_the_tips_together(hand):
     pads = Pads(catalog.hand(hand), "right")
     q, finger = touching(pads, 48, torch.Generator().manual_seed(0))

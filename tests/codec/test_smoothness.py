@@ -7,8 +7,10 @@ import torch
 from xlvla import catalog
 from xlvla.smooth import smoothed
 from xlvla_policy.latent.embodiment import embodiment
-from xlvla_policy.latent.metrics import bench, jerk_ratio
+from xlvla_policy.latent.metrics import Bench, jerk_ratio
+from xlvla_policy.latent.pads import Pads
 from xlvla_policy.latent.smoothness import LEG_S, POSES, RATES_HZ, jerk_per_metre, motions
+from xlvla_policy.latent.transfer import PoseSet
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,16 @@ def body():
 
 @pytest.fixture(scope="module")
 def measured(codec):
-    return bench(codec, "right", poses=8)
+    """A bench without poses: motions are all that is measured here."""
+    sets = {}
+    for hand in codec.hands:
+        entry = catalog.hand(hand)
+        made = embodiment(entry, "right")
+        none = torch.zeros(0, made.width)
+        fingers = torch.zeros(0, dtype=torch.int64)
+        pads = Pads(entry, "right")
+        sets[hand] = PoseSet(made, pads, none, (none, fingers), (none, fingers), none)
+    return Bench(codec, "right", sets, {}, {})
 
 
 def test_motions_rest_in_every_pose_and_stay_within_the_limits(body):

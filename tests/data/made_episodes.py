@@ -20,14 +20,24 @@ from xlvla_data.episode import Column, Episode, EpisodeInfo
 
 HEIGHT = 48
 WIDTH = 64
-app = typer.Typer()
-commands.register(app)
+commands.register(typer.Typer())
 
 
-def run(*arguments):
+@cache
+def only(command) -> typer.Typer:
+    """`xlvla data` with one of its commands: typer builds every command anew at each run."""
+    group = typer.Typer(name="data")
+    registered = commands.sub.registered_commands
+    group.registered_commands = [known for known in registered if known.name == command]
+    app = typer.Typer()
+    app.add_typer(group)
+    return app
+
+
+def run(command, *options):
     """Output and exit code of `xlvla data ...`, or what it raises."""
     done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(
-        app, ["data", *map(str, arguments)]
+        only(command), ["data", command, *map(str, options)]
     )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception

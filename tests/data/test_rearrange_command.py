@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_episodes import run
 
+from rows import rows
 from xlvla.errors import XlvlaError
 from xlvla_data import rearrange, store
 from xlvla_data.lerobot.reader import Dataset
@@ -226,8 +227,7 @@ def test_episodes_without_a_recording_or_a_seed_are_told_apart_by_their_content(
 OUTSIDE = ("../elsewhere", "/tmp/elsewhere", "..", "a/b", "a\\b", "line\nbreak", 3, "x" * 300)
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
-@pytest.mark.parametrize("command", ["merge", "split", "check"])
+@pytest.mark.parametrize(("command", "name"), rows(("merge", "split", "check"), OUTSIDE))
 def test_names_that_lead_out_of_the_folder_are_refused_and_found(folders, tmp_path, command, name):
     root = tmp_path / "deep" / "theirs"
     shutil.copytree(folders[0] / "push_cans-inspire-inspire", root)

@@ -44,7 +44,7 @@ def test_pictures_in_the_table_of_frames_are_those_of_the_camera(tmp_path, suffi
 
 
 def test_pictures_in_the_table_of_frames_are_checked_imported_and_merged_into_videos(tmp_path):
-    root = others.embed(others.made(tmp_path / "theirs"))
+    root = others.embed(others.made(tmp_path / "theirs", frames=20))
     text, code = run("check", root)
     assert "is wrong" in text or "stats.json" in text, text
     assert FRONT in looked_at(root)
@@ -89,7 +89,7 @@ DEPTH_ENTRY = {"dtype": "image", "shape": [48, 64, 1], "names": ["height", "widt
 
 @pytest.mark.parametrize("flag", [{"is_depth_map": True}, {"video.is_depth_map": True}, {}])
 def test_a_depth_map_is_left_out_with_a_line(tmp_path, flag):
-    root = others.embed(others.made(tmp_path / "theirs"))
+    root = others.embed(others.made(tmp_path / "theirs", 1, 20))
     pixels = others.compressed(np.full((48, 64), 1500, np.uint16), ".tiff")
     entry = {**DEPTH_ENTRY, "info": flag}
     others.add_column(
@@ -102,7 +102,7 @@ def test_a_depth_map_is_left_out_with_a_line(tmp_path, flag):
 
 
 def test_a_depth_video_is_left_out_by_its_format_or_its_flag(tmp_path):
-    root = others.made(tmp_path / "theirs")
+    root = others.made(tmp_path / "theirs", 1, 20)
     for facts in (
         {"video.pix_fmt": "gray12le"},
         {"is_depth_map": True, "video.pix_fmt": "yuv420p"},
@@ -192,7 +192,7 @@ def test_a_set_without_statistics_or_without_quantiles_is_read_and_merged(tmp_pa
         ("quantiles", ("stats/action/q", f"stats/{FRONT}/q")),
         ("any", ("stats/",)),
     ):
-        root = others.made(tmp_path / name)
+        root = others.made(tmp_path / name, 1, 20)
         others.forget(root, *beginnings)
         (root / layout.STATS).unlink()
         text = looked_at(root)

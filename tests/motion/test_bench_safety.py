@@ -5,6 +5,7 @@ without its look-out.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -41,8 +42,15 @@ def run(tmp_path, *arguments):
     return done.exit_code, json.loads(out.read_text())
 
 
-def test_nothing_comes_nearer_than_it_may_and_the_same_seed_offers_the_same(tmp_path):
-    code, figures = run(tmp_path, "--chunks", "100", "--kind", "meet", "--kind", "table")
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """The exit code of a bench of two kinds, and its figures."""
+    folder = tmp_path_factory.mktemp("tried")
+    return run(folder, "--chunks", "100", "--kind", "meet", "--kind", "table")
+
+
+def test_nothing_comes_nearer_than_it_may_and_the_same_seed_offers_the_same(tried):
+    code, figures = tried
     assert code == 0
     total = figures["kinds"][-1]
     assert total["offered"] >= 100 and total["accepted"] > 20
@@ -64,15 +72,15 @@ def test_without_the_look_out_arms_meet_and_the_bench_says_so(tmp_path):
     assert total["breach"]["below_m"] > 0.01 and total["faults"]
 
 
-def test_what_was_tried_is_not_tried_again(tmp_path):
-    _, first = run(tmp_path, "--chunks", "20", "--kind", "hands")
+def test_what_was_tried_is_not_tried_again(tried, tmp_path):
+    first = deepcopy(tried[1])
     marked = tmp_path / "safety.json"
     for figures in first["scenarios"].values():
         figures["braked"] = 1234
     marked.write_text(json.dumps(first))
-    _, second = run(tmp_path, "--chunks", "20", "--kind", "hands")
+    _, second = run(tmp_path, "--chunks", "20", "--kind", "meet")
     assert all(figures["braked"] == 1234 for figures in second["scenarios"].values())
-    _, third = run(tmp_path, "--chunks", "20", "--kind", "hands", "--fresh")
+    _, third = run(tmp_path, "--chunks", "20", "--kind", "meet", "--fresh")
     assert all(figures["braked"] != 1234 for figures in third["scenarios"].values())
 
 

@@ -21,7 +21,7 @@ LATENCY_S = 0.15
 REPLAN_S = 0.8
 
 
-@pytest.mark.parametrize("hand", ["xhand", "inspire"])
+@pytest.mark.parametrize("hand", ["xhand", pytest.param("inspire", marks=pytest.mark.long)])
 def test_late_chunks_of_an_expert_are_followed_closely_and_push_the_cans_together(hand):
     rig = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": hand, "right": hand})
     world = World(rig, render=False)

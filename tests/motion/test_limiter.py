@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rows import rows
 from xlvla_drivers.motion.limits import Bounds, Limiter
 from xlvla_drivers.motion.steps import State, Steps
 
@@ -32,8 +33,7 @@ def swing(seconds: float, phase: np.ndarray, pace: float) -> State:
     return State(position, velocity, -(around**2) * position)
 
 
-@pytest.mark.parametrize("pace", [1.0, 0.9, 0.5])
-@pytest.mark.parametrize("long_s", [0.02, 0.05])
+@pytest.mark.parametrize(("long_s", "pace"), rows((0.02, 0.05), (1.0, 0.9, 0.5)))
 def test_in_a_long_step_no_joint_is_faster_than_its_limit_on_the_mean(long_s, pace):
     phase = np.linspace(0, 2 * np.pi, JOINTS, endpoint=False)
     limiter = Limiter(BOUNDS, np.zeros(JOINTS))

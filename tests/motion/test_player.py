@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from rows import rows
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.chunk import Refused, Trajectory
@@ -89,8 +90,7 @@ def storm(
     return np.array(out), times
 
 
-@pytest.mark.parametrize("scale", [0.3, 0.05, 0.01, 0.002])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "scale"), rows(range(3), (0.3, 0.05, 0.01, 0.002)))
 def test_whatever_chunks_come_no_limit_is_ever_exceeded(seed, scale):
     rng = np.random.default_rng(seed)
     dts = np.full(1500, 0.005) if seed == 0 else rng.uniform(0.002, 0.015, 1500)

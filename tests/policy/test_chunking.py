@@ -314,6 +314,7 @@ def test_prefix_frames_are_clean_and_not_predicted(model, batches):
     )
 
 
+@pytest.mark.long  # what training on prefixes changes in the loss is tested above
 def test_what_learns_from_prefixes_continues_them(model, batches):
     """Two ways to go on that nothing seen can tell apart: only the beginning does."""
     inputs = batches.take(np.array([40, 40]))[0]

@@ -53,7 +53,7 @@ def base_rig(rig) -> Rig:
     return replace(inspire, cameras={"base": inspire.cameras["front"]}, motion=motion)
 
 
-@pytest.fixture(scope="module", params=[BASE.rate_hz, 50.0])
+@pytest.fixture(scope="module", params=[pytest.param(BASE.rate_hz, marks=pytest.mark.long), 50.0])
 def shape(request) -> VlaConfig:
     return replace(BASE, rate_hz=request.param)
 

@@ -125,7 +125,7 @@ def test_times_follow_the_beta_distribution_towards_noise():
     assert abs(times.mean().item() - 1.5 / 2.5) < 0.01
 
 
-@pytest.mark.parametrize("prediction", ["data", "velocity"])
+@pytest.mark.parametrize("prediction", ["data", pytest.param("velocity", marks=pytest.mark.long)])
 def test_the_flow_loss_falls_on_a_handful_of_observations(batches, prediction):
     torch.manual_seed(0)
     model = Vla(replace(config.preset("tiny"), prediction=prediction))

@@ -3,17 +3,22 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Observation
+from xlvla_cli import eval as evaluation
 from xlvla_cli.eval.trial import policy_code_digest
+
+app = typer.Typer()
+app.callback()(lambda: None)
+evaluation.register(app)
 
 STILL = """from __future__ import annotations
 from dataclasses import dataclass
@@ -106,10 +111,11 @@ def test_a_folder_that_is_not_there_is_named(folder, monkeypatch):
 
 
 def test_it_is_evaluated_by_its_name(folder):
-    command = [sys.executable, "-m", "xlvla", "eval", "--policy", "still", "--hands", "inspire"]
-    command += ["--trials", "1", "--videos", "none", "--out", str(folder / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    words = f"eval --policy still --hands inspire --trials 1 --videos none --out {folder / 'out'}"
+    policy_code_digest.cache_clear()
+    done = CliRunner().invoke(app, words.split())
+    policy_code_digest.cache_clear()
+    assert done.exit_code == 0, done.output
     results = json.loads((folder / "out" / "results.json").read_text())
     assert (results["all"]["trials"], results["all"]["successes"]) == (1, 0)
     assert results["cells"][0]["task"] == "push_cans"

@@ -12,7 +12,11 @@ from xlvla_sim.task import WayPoint
 from xlvla_sim.world import World
 
 
-@pytest.mark.parametrize("hand", TAUGHT)
+# Of the other hands `test_tasks.py` plays every one in some task.
+@pytest.mark.parametrize(
+    "hand",
+    [pytest.param(hand, marks=() if hand == "allegro" else pytest.mark.long) for hand in TAUGHT],
+)
 def test_the_expert_pushes_the_cans_together_with_every_hand(rig_with, codec, hand):
     rig = rig_with(hand)
     world = World(rig, render=False)

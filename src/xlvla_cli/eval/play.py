@@ -47,7 +47,11 @@ def _play_expert(trial: Trial) -> Result:
     seen: list[np.ndarray] = []
     try:
         shown = demonstrate(
-            world, expert, trial.seed, watch=lambda world: seen.append(world.data.qpos.copy())
+            world,
+            expert,
+            trial.seed,
+            watch=lambda world: seen.append(world.data.qpos.copy()),
+            pictures=False,
         )
         success = shown.good
         status = shown.status
