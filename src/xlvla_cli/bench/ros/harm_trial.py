@@ -54,8 +54,8 @@ class Harmed:
 
 
 def path(streams: Sequence[PoseSeries], start: np.ndarray) -> list[np.ndarray]:
-    """The poses [N] rad that parts command together: each stays at its last command, and before
-    its first at its share of `start` [N].
+    """The poses [N] rad of parts that move together: each stays at its last pose, and before its
+    first at its share of `start` [N].
     """
     cuts = np.cumsum([stream.poses.shape[1] for stream in streams])[:-1]
     here = [part.copy() for part in np.split(start, cuts)]
@@ -167,7 +167,11 @@ class HarmTrial:
         commands = [self.watch.commands(key) for key in self.rig.parts]
         measured = [self.watch.measured(key) for key in self.rig.parts]
         check = DistanceCheck(self._distances)
-        nearest, breach = check.look(path(commands, start))
+        # A part that is not commanded is where it was measured: one that is touched gives way.
+        ways: list[PoseSeries] = []
+        for stream, reported in zip(commands, measured, strict=True):
+            ways.append(stream if len(stream) else reported)
+        nearest, breach = check.look(path(ways, start))
         measured_nearest, measured_breach = check.look(seen(measured))
         shares: list[tuple[float, float]] = []
         for (side, part), stream in zip(self.rig.parts, commands, strict=True):
