@@ -95,10 +95,8 @@ class StopReader:
     def every(self) -> Iterator[Stop]:
         """What was not yet read."""
         for raw in self._reader.every_raw():
-            try:
-                order = FORM.read_as(topics.STOP, raw.data)
-            except XlvlaError as error:
-                self._reader.refuse(error)
+            order = self._reader.read(raw)
+            if order is None:
                 continue
             if order.stopped:
                 self._stopped_ns = max(self._stopped_ns, raw.sent_ns)
