@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("rclpy")
 import rclpy
 
 from xlvla import rig_file
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, refusals, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
@@ -81,9 +82,9 @@ def test_a_policy_sees_commands_and_poses_from_after_the_clock_was_set_back_alon
         commands.publish(command.fill(now_ns, position))
 
         def comes():
-            arm.listen(now_ns, 0, 0)
+            arm.listen(lambda: now_ns, 0, 0)
             try:
-                seen = arm.executed(now_ns, now_ns, now_ns - SECOND)
+                seen = arm.executed(now_ns, lambda: now_ns, now_ns - SECOND)
             except NotYet:
                 return False
             return np.allclose(seen[-1], position)
@@ -93,5 +94,31 @@ def test_a_policy_sees_commands_and_poses_from_after_the_clock_was_set_back_alon
     now_ns = time.time_ns()
     executed(now_ns, np.zeros(len(names)))
     with pytest.raises(NotYet):
-        arm.executed(now_ns - HOUR_NS, now_ns - HOUR_NS, now_ns - HOUR_NS - SECOND)
+        arm.executed(now_ns - HOUR_NS, lambda: now_ns - HOUR_NS, now_ns - HOUR_NS - SECOND)
     executed(now_ns - HOUR_NS, np.ones(len(names)))
+
+
+def test_commands_that_come_while_a_policy_waits_for_the_processor_are_not_of_the_future(node):
+    arm = PartState(node, Policy, "left", "arm")
+    (commands, names), _ = publishers_of(node, topics.command)
+    (states, _), _ = publishers_of(node, topics.joint_states)
+    began_ns = time.time_ns()
+    later_ns = began_ns + 2 * SECOND
+    commands.publish(convert.JointMessage(names).fill(later_ns, np.ones(len(names))))
+    states.publish(convert.JointMessage(names).fill(later_ns, np.zeros(len(names))))
+
+    def clock_of_one_look():
+        """Two seconds pass between the beginning of a look and its first message."""
+        times = itertools.chain([began_ns], itertools.repeat(later_ns))
+        return lambda: next(times)
+
+    def comes():
+        arm.listen(clock_of_one_look(), 0, 0)
+        try:
+            seen = arm.executed(later_ns, lambda: later_ns, began_ns)
+        except NotYet:
+            return False
+        return np.allclose(seen[-1], 1.0)
+
+    until(comes, "the command is not seen")
+    assert not refusals.of(node).counts

@@ -116,13 +116,11 @@ class PolicyNode(RigNode):
         is idle.
         """
         try:
-            self._observer.listen(now_ns)
+            self._observer.listen()
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
             previous = self._previous(now_ns)
-            observation = self._observer.observe(
-                now_ns, self._instruction, previous, self._delay_s()
-            )
+            observation = self._observer.observe(self._instruction, previous, self._delay_s())
         except NotYet as reason:
             self.health.counts["waits"] += 1
             self._await(str(reason))

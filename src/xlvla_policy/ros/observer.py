@@ -42,9 +42,10 @@ class FreshTopic:
         # Monotonic time at which the message came.
         self._came_at = 0.0
 
-    def fresh(self, now_ns: int, oldest_ns: int) -> Any:
+    def fresh(self, clock: Callable[[], int], oldest_ns: int) -> Any:
         """The newest message; NotYet where its stamp is before `oldest_ns`, or there is none."""
         message = self._reader.newest()
+        now_ns = clock()
         if message is not None:
             self._accept(message, now_ns)
         # One of the future is from before the clock was set back.
@@ -105,13 +106,13 @@ class PartState:
         self._history.clear()
         self._measured.clear()
 
-    def listen(self, now_ns: int, valid_since_ns: int, reset_id: int) -> None:
+    def listen(self, clock: Callable[[], int], valid_since_ns: int, reset_id: int) -> None:
         """Collects commands; those from before the clock was set back are forgotten."""
-        if self._history.newest_ns > now_ns + forms.FUTURE_NS:
+        if self._history.newest_ns > clock() + forms.FUTURE_NS:
             self._history.clear()
         for message in self._commands.every():
             try:
-                stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
+                stamp_ns = convert.timely_ns(message.header.stamp, clock(), forms.FUTURE_NS)
                 origin = command_session.take_origin(message)
                 before_reset = stamp_ns < valid_since_ns
                 # 0: a command that does not name a reset.
@@ -122,19 +123,24 @@ class PartState:
             except XlvlaError as error:
                 self._commands.refuse(error)
 
-    def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
+    def executed(self, stamp_ns: int, clock: Callable[[], int], oldest_ns: int) -> np.ndarray:
         """Commands [T, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
-        message = self._measured.fresh(now_ns, oldest_ns)
+        message = self._measured.fresh(clock, oldest_ns)
         with _naming(self._measured.name):
             pose = convert.positions(message, self._names)
         return self._history.as_of(stamp_ns, self._frames, self._rate_hz, before=pose)
 
 
 class Observer:
-    """Every camera and part of a rig. What is stamped before the last reset is discarded."""
+    """Every camera and part of a rig. What is stamped before the last reset is discarded.
+
+    Stamps are compared with the clock as it is once a message was read: an observer waits for the
+    processor, and what comes meanwhile is not of the future.
+    """
 
     def __init__(self, node: RigNode, policy: Policy, max_age_s: float):
         rig = node.rig
+        self._clock = node.clock.now_ns
         self._max_age_ns = round(max_age_s * SECOND)
         self._images: dict[str, FreshTopic] = {}
         for name, camera in rig.cameras.items():
@@ -163,25 +169,24 @@ class Observer:
             image.clear()
         return True
 
-    def listen(self, now_ns: int) -> None:
+    def listen(self) -> None:
         """Collects commands."""
         for parts in self._parts.values():
             for part in parts.values():
-                part.listen(now_ns, self.valid_since_ns, self._reset_id)
+                part.listen(self._clock, self.valid_since_ns, self._reset_id)
 
-    def observe(
-        self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float
-    ) -> Observation:
+    def observe(self, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
         """The newest image of every camera with the commands in force at the newest stamp.
 
         Raises:
             NotYet: something is missing or old.
             XlvlaError: something is not what its topic promises.
         """
+        now_ns = self._clock()
         oldest_ns = max(self.valid_since_ns, now_ns - self._max_age_ns)
         # All must be there before any image is decoded.
         messages = {
-            camera: topic.fresh(now_ns, oldest_ns) for camera, topic in self._images.items()
+            camera: topic.fresh(self._clock, oldest_ns) for camera, topic in self._images.items()
         }
         stamps_ns: list[int] = []
         images: dict[str, np.ndarray] = {}
@@ -194,7 +199,7 @@ class Observer:
         for side, parts in self._parts.items():
             executed[side] = {}
             for name, part in parts.items():
-                executed[side][name] = part.executed(stamp_ns, now_ns, oldest_ns)
+                executed[side][name] = part.executed(stamp_ns, self._clock, oldest_ns)
         return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
 
 
