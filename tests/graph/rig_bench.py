@@ -79,9 +79,7 @@ class Bench:
         return self.session.operator.figures().get("motion", {})
 
     def begin(self) -> None:
-        """A new episode of an engaged robot: engaged last, since a machine that stood still during
-        the reset has taken the arm for one that somebody moved.
-        """
+        """A new episode of an engaged robot, whatever the test before has left."""
         self.session.operator.reset()
         self.pass_time(0.1)
         self.session.operator.call(topics.MOTION_RESET)

@@ -271,6 +271,9 @@ class MotionLoop:
         """
         for side in self._sides:
             strayed = side.strayed(now_ns, reset)
+            # What is measured after a reset may be read before the reset, which was sent first.
+            if strayed and self._read_resets():
+                return
             if strayed:
                 self._authority.disengage(strayed)
                 self._health.counts["strayed"] += 1
@@ -296,14 +299,15 @@ class MotionLoop:
             self._last_status = text
             self._status.publish(String(data=text))
 
-    def _read_resets(self) -> None:
-        if self._resets is None:
-            return
-        reset = self._resets.newest()
-        if reset is not None:
-            self._reset = reset
-            # The simulated robot is elsewhere now: there is nothing to brake.
-            self._forget()
+    def _read_resets(self) -> bool:
+        """Whether the simulation was reset since the last call."""
+        reset = None if self._resets is None else self._resets.newest()
+        if reset is None:
+            return False
+        self._reset = reset
+        # The simulated robot is elsewhere now: there is nothing to brake.
+        self._forget()
+        return True
 
     def _forget_times(self, now_ns: int, how: str) -> None:
         """Brakes and waits for chunks that are stamped by the clock as it is now."""
