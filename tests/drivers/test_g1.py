@@ -402,4 +402,5 @@ def test_an_arm_whose_driver_is_killed_in_motion_brakes(emulators):
     rests_at = emulators["left"].position[3]
     time.sleep(0.2)
     assert abs(emulators["left"].position[3] - rests_at) < STILL_RAD
-    assert 0.03 < rests_at - killed_at < 0.5, "it stopped in one step, or not at all"
+    # Its way from 2 rad/s is 0.2 rad at the arm's acceleration.
+    assert 0.15 < rests_at - killed_at < 0.4, "it stopped in one step, or late"

@@ -35,7 +35,7 @@ LEAVE_S = 5.0
 BYE = b"bye"
 """A driver that leaves for good; one whose line is cut is expected back."""
 
-SENT = np.dtype([("target", "<f4", 7)])
+SENT = np.dtype([("sent_s", "<f8"), ("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
 REPORT = np.dtype(
     [
@@ -51,7 +51,7 @@ REPORT = np.dtype(
     ]
 )
 """What the server and a driver tell each other, a message each: SI units, motors in the order of
-the arm's joints; `received_s` by the monotonic clock, which is one for all processes.
+the arm's joints; `sent_s` and `received_s` by the monotonic clock, which is one for all processes.
 """
 
 WAIST_RAD = 0.05
@@ -178,8 +178,11 @@ class Driver:
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         wanted = [target[joint] for joint in self.joints]
         angles = np.clip(wanted, self._lower, self._upper).astype("<f4")
+        message = np.zeros((), SENT)
+        message["sent_s"] = time.monotonic()
+        message["target"] = angles
         try:
-            self._opened().send(angles.tobytes())
+            self._opened().send(message.tobytes())
         except OSError as error:
             raise LinkLost(
                 f"G1 at {self.address}: its server does not listen: {error.strerror or error}"

@@ -25,10 +25,11 @@ import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.types import Side
+from xlvla.types import SIDES, Side
 from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_robot import Robot
+from xlvla_drivers.arms.target_follower import TargetFollower
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 RETURN_S = 5.0
@@ -46,9 +47,8 @@ class Server:
 
     Attributes:
         weight: of our commands against the robot's own, 0 to 1.
-        commanded: the angles that are being sent [29] rad.
-        wanted: the angles they go to at the options' speed [29] rad.
-        velocity: of the commanded angles [29] rad/s.
+        held: where waist and legs were, and are held [29] rad.
+        arms: the angles that are being sent of each arm.
     """
 
     def __init__(self, address: str, options: Options):
@@ -64,9 +64,8 @@ class Server:
         self._leaving = False
         self._until_s = 0.0
         self.weight = 0.0
-        self.commanded = np.zeros(0)
-        self.wanted = np.zeros(0)
-        self.velocity = np.zeros(0)
+        self.held = np.zeros(0)
+        self.arms: dict[Side, TargetFollower] = {}
 
     def run(self) -> None:
         """Until the last driver has gone, or the robot."""
@@ -80,9 +79,10 @@ class Server:
             self._refuse_all(error)
 
     def _take_over(self) -> None:
-        self.commanded = self.robot.q.copy()
-        self.wanted = self.commanded.copy()
-        self.velocity = np.zeros_like(self.commanded)
+        self.held = self.robot.q.copy()
+        for side in SIDES:
+            here = self.held[ARM[side]]
+            self.arms[side] = TargetFollower(here, self.options.speed, _ACCELERATION)
         self.weight = 1.0 if self._engaged.exists() else 0.0
         self._engaged.touch()
 
@@ -99,8 +99,10 @@ class Server:
                 return
             if self.robot.is_reporting():
                 self._step(period_s)
-                self.robot.command(self.commanded, self.weight)
+                self.robot.command(self._commanded(), self.weight)
                 self._publish()
+            else:
+                self._pause()
             next_s = max(next_s + period_s, time.monotonic())
             time.sleep(max(next_s - time.monotonic(), 0.0))
 
@@ -111,21 +113,23 @@ class Server:
         rise = period_s / self.options.ramp_s
         wanted = self._drivers or self._waiting or time.monotonic() < self._until_s
         self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
-        for motors in ARM.values():
+        for side, arm in self.arms.items():
+            motors = ARM[side]
             if self.robot.errors[motors].any():
-                here = self.robot.q[motors]
-                self.wanted[motors] = here
-                self.commanded[motors] = here
-        left = self.wanted - self.commanded
-        speed = np.full(len(self.wanted), self.options.speed)
-        for side, motors in ARM.items():
-            if side not in self._drivers:
-                # It brakes: no faster than it can still stop on what is left of its way.
-                stoppable = np.sqrt(2 * _ACCELERATION * np.abs(left[motors]))
-                speed[motors] = np.minimum(speed[motors], stoppable)
-        step = np.clip(left, -speed * period_s, speed * period_s)
-        self.commanded = self.commanded + step
-        self.velocity = step / period_s
+                arm.hold(self.robot.q[motors])
+            arm.step(time.monotonic(), period_s)
+
+    def _pause(self) -> None:
+        """A silent robot stays at the last command: from there it goes on, at rest."""
+        for arm in self.arms.values():
+            arm.hold(arm.position)
+
+    def _commanded(self) -> np.ndarray:
+        """The angles that are to be sent [29] rad."""
+        commanded = self.held.copy()
+        for side, arm in self.arms.items():
+            commanded[ARM[side]] = arm.position
+        return commanded
 
     def _receive_state(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
@@ -147,9 +151,9 @@ class Server:
             if len(data) != SENT.itemsize:
                 self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
                 return
-            target = np.frombuffer(data, SENT)["target"][0]
-            if np.isfinite(target).all():
-                self.wanted[ARM[side]] = target
+            message = np.frombuffer(data, SENT)[0]
+            if np.isfinite(message["target"]).all():
+                self.arms[side].follow(message["target"].astype(float), float(message["sent_s"]))
 
     def _greet(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -177,10 +181,7 @@ class Server:
         then is the line closed.
         """
         self._until_s = time.monotonic() + wait_s
-        motors = ARM[side]
-        velocity = self.velocity[motors]
-        braking = velocity * np.abs(velocity) / (2 * _ACCELERATION)
-        self.wanted[motors] = self.commanded[motors] + braking
+        self.arms[side].brake()
         line = self._waiting.pop(side, None) or self._drivers.pop(side)
         self._parting.append(line)
         if self._drivers or self._waiting:

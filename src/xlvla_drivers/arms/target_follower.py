@@ -1,0 +1,102 @@
+"""Between a driver's targets and a robot's commands, which come at another rate."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+import numpy as np
+
+LONGEST_INTERVAL_S = 0.1
+"""Targets further apart are no stream: each is gone to for its own sake, and stopped at."""
+
+SLACK = 1.25
+"""How late targets are played, in intervals between them: one that comes a little late still comes
+in time.
+"""
+
+KEPT = 16
+"""Targets that may come between two periods, and then some."""
+
+MEAN_OF = 10
+"""Intervals over which their mean is formed."""
+
+
+class TargetFollower:
+    """Angles that follow targets evenly, sampled at another rate than the targets come.
+
+    Targets are played a little late by the times at which they were sent, straight from one to the
+    next. Where they run out, as when their sender is killed in motion, the joints brake: they go
+    beyond the last target rather than stop in one step.
+
+    Args:
+        position: where to begin, at rest [J] rad.
+        speed: fastest motion, whatever is asked [rad/s].
+        acceleration: with which a joint brakes [rad/s^2].
+
+    Attributes:
+        position: the angles now [J] rad.
+        velocity: theirs in the last period [J] rad/s.
+    """
+
+    def __init__(self, position: np.ndarray, speed: float, acceleration: float):
+        self._speed = speed
+        self._acceleration = acceleration
+        # When each was sent, and the angles.
+        self._targets: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT)
+        self._interval_s = LONGEST_INTERVAL_S
+        self.hold(position)
+
+    def hold(self, position: np.ndarray) -> None:
+        """Is there, at rest [J] rad."""
+        self.position = np.array(position, dtype=float)
+        self.velocity = np.zeros_like(self.position)
+        self.brake()
+
+    def brake(self) -> None:
+        """Comes to rest within its acceleration, and stays there until the next target."""
+        self._targets.clear()
+
+    def follow(self, target: np.ndarray, sent_s: float) -> None:
+        """Goes to a target [J] rad, given when it was sent [s]."""
+        interval_s = sent_s - self._targets[-1][0] if self._targets else np.inf
+        if not 0 < interval_s <= LONGEST_INTERVAL_S:
+            self._targets.clear()
+        elif len(self._targets) == 1:
+            self._interval_s = interval_s
+        else:
+            self._interval_s += (interval_s - self._interval_s) / MEAN_OF
+        self._targets.append((sent_s, np.array(target, dtype=float)))
+
+    def step(self, now_s: float, period_s: float) -> None:
+        """Moves on by one period, which ends now [s, the clock by which targets are sent]."""
+        target, target_velocity = self._played(now_s - SLACK * self._interval_s)
+        left = target - self.position
+        fall = self._acceleration * period_s
+        # At this speed a joint that brakes from the next period on stops at its target.
+        stoppable = np.sqrt(fall**2 / 4 + 2 * self._acceleration * np.abs(left)) - fall / 2
+        fastest = np.minimum(stoppable + np.abs(target_velocity), self._speed)
+        wish = np.clip(left / period_s, -fastest, fastest)
+        # No joint loses more speed in a period than braking takes.
+        least = np.where(self.velocity > 0, np.maximum(self.velocity - fall, 0), -np.inf)
+        most = np.where(self.velocity < 0, np.minimum(self.velocity + fall, 0), np.inf)
+        self.velocity = np.clip(wish, least, most)
+        self.position = self.position + self.velocity * period_s
+
+    def _played(self, at_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where to be [J] rad at a time of the sender's, and how fast that moves [J] rad/s."""
+        at_rest = np.zeros_like(self.position)
+        if not self._targets:
+            return self.position, at_rest
+        before_s, before = self._targets[0]
+        velocity = at_rest
+        if at_s < before_s:
+            return before, at_rest
+        for sent_s, target in itertools.islice(self._targets, 1, None):
+            velocity = (target - before) / (sent_s - before_s)
+            if sent_s > at_s:
+                return before + velocity * (at_s - before_s), velocity
+            before_s = sent_s
+            before = target
+        # They have run out: what was moving brakes where it is.
+        return np.where(velocity == 0, before, self.position), at_rest
