@@ -33,6 +33,7 @@ WITHOUT_DEADLINE = (
     "tests/drivers/test_emulate_command.py::test_a_wrong_word_is_one_line",
     "tests/drivers/test_guard.py",
     "tests/drivers/test_own_folder.py",
+    "tests/drivers/test_target_follower.py",
     "tests/graph/test_lifecycle.py",
     "tests/graph/test_network.py",
     "tests/graph/test_secure.py",
