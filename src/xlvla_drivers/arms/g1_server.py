@@ -25,6 +25,7 @@ import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.guard import HEADROOM
 from xlvla.types import SIDES, Side
 from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
@@ -35,8 +36,8 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 RETURN_S = 5.0
 """How long the arms of drivers that vanished are held, in case they come back."""
 
-_ACCELERATION = catalog.arm("g1").acceleration
-"""With which an arm brakes whose driver has gone [rad/s^2]."""
+_ACCELERATION = HEADROOM * catalog.arm("g1").acceleration
+"""Of the commanded angles [rad/s^2]: that of what drivers may send."""
 
 PATIENCE_S = 1.0
 """How long drivers are waited for, to be told why there is no robot."""
@@ -82,7 +83,10 @@ class Server:
         self.held = self.robot.q.copy()
         for side in SIDES:
             here = self.held[ARM[side]]
-            self.arms[side] = TargetFollower(here, self.options.speed, _ACCELERATION)
+            speed = np.full(len(here), self.options.speed)
+            limits = dataclasses.replace(catalog.arm("g1").on(side).limits, velocity=speed)
+            period_s = 1 / self.options.rate_hz
+            self.arms[side] = TargetFollower(here, limits, _ACCELERATION, period_s)
         self.weight = 1.0 if self._engaged.exists() else 0.0
         self._engaged.touch()
 
@@ -117,7 +121,7 @@ class Server:
             motors = ARM[side]
             if self.robot.errors[motors].any():
                 arm.hold(self.robot.q[motors])
-            arm.step(time.monotonic(), period_s)
+            arm.step(time.monotonic())
 
     def _pause(self) -> None:
         """A silent robot stays at the last command: from there it goes on, at rest."""
