@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xlvla.hand import JointLimits
-from xlvla_drivers.arms.target_follower import SLACK, TargetFollower
+from xlvla_drivers.arms.target_follower import CATCH_UP, SLACK, TargetFollower
 
 HZ = 250.0
 SPEED = 3.0
@@ -66,7 +66,7 @@ def test_targets_that_come_unevenly_never_stop_a_joint():
     settled = velocities[len(velocities) // 2 :]
     assert settled.min() > 1.5
     assert settled.max() < 2.5
-    assert acceleration(velocities) <= ACCELERATION
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -78,7 +78,8 @@ def test_a_joint_whose_targets_run_out_brakes_within_its_acceleration(told, afte
         arm.brake()
     after, ends = played(arm, [], 1.0, began_s=after_s)
     assert ends[-1] - positions[-1] == pytest.approx(2.0**2 / (2 * ACCELERATION), abs=0.02)
-    assert acceleration(np.concatenate((before, after))) <= ACCELERATION
+    braking = np.concatenate((before[-1:], after))
+    assert np.abs(np.diff(braking)).max() * HZ <= ACCELERATION + 1e-6
     assert after[-1] == 0
 
 
@@ -87,14 +88,26 @@ def test_a_target_that_no_other_follows_is_reached_and_not_passed():
     assert positions.max() == pytest.approx(1.5, abs=1e-4)
     assert positions[-1] == pytest.approx(1.5)
     assert velocities.max() == SPEED
-    assert acceleration(velocities) <= ACCELERATION
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
+
+
+@pytest.mark.parametrize("rate_hz", [50.0, 100.0, 200.0])
+def test_targets_that_stop_as_hard_as_a_joint_may_are_not_overrun(rate_hz):
+    to_full_s = SPEED / ACCELERATION
+    times = np.arange(0, 1.0, 1 / rate_hz)
+    speeds = np.interp(times, [0, to_full_s, 0.5, 0.5 + to_full_s], [0, SPEED, SPEED, 0])
+    angles = np.cumsum(speeds) / rate_hz
+    velocities, positions = played(follower(), zip(times, angles, strict=True), 1.5)
+    assert positions[-1] == pytest.approx(angles[-1])
+    assert positions.max() <= angles[-1] + 1e-3
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
 
 
 def test_targets_that_leap_to_and_fro_are_followed_within_the_acceleration():
     leaps = [(number / 100, float(number // 7 % 2)) for number in range(100)]
     velocities, _ = played(follower(), leaps, 1.5)
     assert velocities.min() < 0 < velocities.max()
-    assert acceleration(velocities) <= ACCELERATION
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
 
 
 @pytest.mark.parametrize("beyond", [0.0, 0.5])
@@ -103,7 +116,7 @@ def test_a_joint_whose_targets_run_out_before_its_limit_stops_inside(beyond):
     velocities, positions = played(follower(upper), ramp(200.0, 2.0, 0.5), 1.5)
     assert positions.max() <= upper
     assert positions[-1] == pytest.approx(upper, abs=0.02)
-    assert acceleration(velocities) <= ACCELERATION
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
 
 
 @pytest.mark.parametrize("stamps", [(0.1, 0.1), (0.1, 0.0), (0.1, np.nan), (np.inf, np.inf)])
@@ -113,7 +126,7 @@ def test_targets_whose_times_are_of_no_use_are_each_gone_to(stamps):
         arm.follow(np.array([0.3]), stamp_s)
     velocities, positions = played(arm, [], 1.0)
     assert positions[-1] == pytest.approx(0.3)
-    assert acceleration(velocities) <= ACCELERATION
+    assert acceleration(velocities) <= CATCH_UP * ACCELERATION
 
 
 def test_a_stream_that_ends_at_rest_ends_at_its_last_target():
@@ -137,6 +150,6 @@ def test_a_stream_that_goes_on_after_a_gap_is_caught_up_with_at_the_speed_allowe
     later = [(1.0 + time_s, 1.0 + angle) for time_s, angle in ramp(100.0, 1.0, 1.0)]
     after, positions = played(arm, later, 1.5, began_s=0.5)
     assert after.max() <= SPEED
-    assert acceleration(np.concatenate((before, after))) <= ACCELERATION
+    assert acceleration(np.concatenate((before, after))) <= CATCH_UP * ACCELERATION
     behind = later[-1][1] - positions[round(1.48 * HZ)]
     assert behind == pytest.approx(SLACK / 100, abs=0.02)

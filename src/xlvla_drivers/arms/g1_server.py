@@ -25,7 +25,6 @@ import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.guard import HEADROOM
 from xlvla.types import SIDES, Side
 from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
@@ -36,8 +35,8 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 RETURN_S = 5.0
 """How long the arms of drivers that vanished are held, in case they come back."""
 
-_ACCELERATION = HEADROOM * catalog.arm("g1").acceleration
-"""Of the commanded angles [rad/s^2]: that of what drivers may send."""
+_ACCELERATION = catalog.arm("g1").acceleration
+"""With which an arm brakes whose driver has gone [rad/s^2]."""
 
 PATIENCE_S = 1.0
 """How long drivers are waited for, to be told why there is no robot."""

@@ -24,6 +24,11 @@ KEPT = 16
 MEAN_OF = 10
 """Intervals over which their mean is formed."""
 
+CATCH_UP = 4.0
+"""Targets are followed with so many times the acceleration of a joint that brakes: they may
+themselves use all of that, and a joint with no more would overrun them where they stop.
+"""
+
 
 class TargetFollower:
     """Angles that follow targets evenly, sampled at another rate than the targets come.
@@ -36,14 +41,16 @@ class TargetFollower:
     Args:
         position: where to begin, at rest [J] rad.
         limits: of position and velocity, whatever is asked.
-        acceleration: of every joint [rad/s^2].
+        acceleration: with which a joint brakes where targets run out [rad/s^2].
         period_s: between commands.
     """
 
     def __init__(
         self, position: np.ndarray, limits: JointLimits, acceleration: float, period_s: float
     ):
-        self._follower = Follower(limits, np.full(len(position), acceleration), period_s)
+        quickest = np.full(len(position), CATCH_UP * acceleration)
+        self._follower = Follower(limits, quickest, period_s)
+        self._acceleration = acceleration
         self._period_s = period_s
         # When each was sent, and the angles.
         self._targets: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT)
@@ -83,6 +90,11 @@ class TargetFollower:
     def step(self, now_s: float) -> None:
         """Moves on by one period, which ends now [s, the clock by which targets are sent]."""
         target, velocity = self._played(now_s - SLACK * self._interval_s)
+        brakes = (target == self.position) & (velocity == 0)
+        fall = self._acceleration * self._period_s
+        slower = self.velocity - np.clip(self.velocity, -fall, fall)
+        target = np.where(brakes, self.position + slower * self._period_s, target)
+        velocity = np.where(brakes, slower, velocity)
         self._follower.follow(target, velocity, self._period_s)
 
     def _played(self, at_s: float) -> tuple[np.ndarray, np.ndarray]:
