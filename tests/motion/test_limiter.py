@@ -64,3 +64,18 @@ def test_a_joint_that_is_just_about_to_reach_its_limit_of_speed_has_a_step_or_no
         if reached is not None:
             after, _ = reached
             assert slowest - 1e-9 <= after.velocity[0] <= 1.0
+
+
+@pytest.mark.parametrize("pace", [0.011, 0.1])
+def test_a_target_that_would_be_caught_up_with_in_hours_is_braked_before(pace):
+    """At a low pace, as before an obstacle, one that goes faster than that pace."""
+    limiter = Limiter(BOUNDS, np.zeros(JOINTS))
+    target = State(np.full(JOINTS, 20 * SPEED), np.full(JOINTS, SPEED), np.zeros(JOINTS))
+    for _ in range(100):
+        limiter.follow(target, TICK_S)
+    assert (limiter.state.velocity > 0.9 * SPEED).all()
+    stop = limiter.last.stop
+    for _ in range(100):
+        limiter.follow(target, TICK_S, pace)
+    assert limiter.last.rests
+    np.testing.assert_allclose(limiter.state.position, stop.start + stop.high)

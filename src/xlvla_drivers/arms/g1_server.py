@@ -82,7 +82,10 @@ class Server:
         self.held = self.robot.q.copy()
         for side in SIDES:
             here = self.held[ARM[side]]
-            self.arms[side] = TargetFollower(here, self.options.speed, _ACCELERATION)
+            speed = np.full(len(here), self.options.speed)
+            limits = dataclasses.replace(catalog.arm("g1").on(side).limits, velocity=speed)
+            period_s = 1 / self.options.rate_hz
+            self.arms[side] = TargetFollower(here, limits, _ACCELERATION, period_s)
         self.weight = 1.0 if self._engaged.exists() else 0.0
         self._engaged.touch()
 
@@ -117,7 +120,7 @@ class Server:
             motors = ARM[side]
             if self.robot.errors[motors].any():
                 arm.hold(self.robot.q[motors])
-            arm.step(time.monotonic(), period_s)
+            arm.step(time.monotonic())
 
     def _pause(self) -> None:
         """A silent robot stays at the last command: from there it goes on, at rest."""

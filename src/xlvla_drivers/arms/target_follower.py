@@ -7,6 +7,9 @@ from collections import deque
 
 import numpy as np
 
+from xlvla.follower import Follower
+from xlvla.hand import JointLimits
+
 LONGEST_INTERVAL_S = 0.1
 """Targets further apart are no stream: each is gone to for its own sake, and stopped at."""
 
@@ -21,36 +24,52 @@ KEPT = 16
 MEAN_OF = 10
 """Intervals over which their mean is formed."""
 
+CATCH_UP = 4.0
+"""Targets are followed with so many times the acceleration of a joint that brakes: they may
+themselves use all of that, and a joint with no more would overrun them where they stop.
+"""
+
 
 class TargetFollower:
     """Angles that follow targets evenly, sampled at another rate than the targets come.
 
     Targets are played a little late by the times at which they were sent, straight from one to the
-    next. Where they run out, as when their sender is killed in motion, the joints brake: they go
-    beyond the last target rather than stop in one step.
+    next, within limits of position, velocity and acceleration. Where they run out, as when their
+    sender is killed in motion, the joints brake: they go beyond the last target rather than stop in
+    one step.
 
     Args:
         position: where to begin, at rest [J] rad.
-        speed: fastest motion, whatever is asked [rad/s].
-        acceleration: with which a joint brakes [rad/s^2].
-
-    Attributes:
-        position: the angles now [J] rad.
-        velocity: theirs in the last period [J] rad/s.
+        limits: of position and velocity, whatever is asked.
+        acceleration: with which a joint brakes where targets run out [rad/s^2].
+        period_s: between commands.
     """
 
-    def __init__(self, position: np.ndarray, speed: float, acceleration: float):
-        self._speed = speed
+    def __init__(
+        self, position: np.ndarray, limits: JointLimits, acceleration: float, period_s: float
+    ):
+        quickest = np.full(len(position), CATCH_UP * acceleration)
+        self._follower = Follower(limits, quickest, period_s)
         self._acceleration = acceleration
+        self._period_s = period_s
         # When each was sent, and the angles.
         self._targets: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT)
         self._interval_s = LONGEST_INTERVAL_S
         self.hold(position)
 
+    @property
+    def position(self) -> np.ndarray:
+        """The angles now [J] rad."""
+        return self._follower.position
+
+    @property
+    def velocity(self) -> np.ndarray:
+        """Theirs in the last period [J] rad/s."""
+        return self._follower.velocity
+
     def hold(self, position: np.ndarray) -> None:
         """Is there, at rest [J] rad."""
-        self.position = np.array(position, dtype=float)
-        self.velocity = np.zeros_like(self.position)
+        self._follower.place(position)
         self.brake()
 
     def brake(self) -> None:
@@ -68,20 +87,15 @@ class TargetFollower:
             self._interval_s += (interval_s - self._interval_s) / MEAN_OF
         self._targets.append((sent_s, np.array(target, dtype=float)))
 
-    def step(self, now_s: float, period_s: float) -> None:
+    def step(self, now_s: float) -> None:
         """Moves on by one period, which ends now [s, the clock by which targets are sent]."""
-        target, target_velocity = self._played(now_s - SLACK * self._interval_s)
-        left = target - self.position
-        fall = self._acceleration * period_s
-        # At this speed a joint that brakes from the next period on stops at its target.
-        stoppable = np.sqrt(fall**2 / 4 + 2 * self._acceleration * np.abs(left)) - fall / 2
-        fastest = np.minimum(stoppable + np.abs(target_velocity), self._speed)
-        wish = np.clip(left / period_s, -fastest, fastest)
-        # No joint loses more speed in a period than braking takes.
-        least = np.where(self.velocity > 0, np.maximum(self.velocity - fall, 0), -np.inf)
-        most = np.where(self.velocity < 0, np.minimum(self.velocity + fall, 0), np.inf)
-        self.velocity = np.clip(wish, least, most)
-        self.position = self.position + self.velocity * period_s
+        target, velocity = self._played(now_s - SLACK * self._interval_s)
+        brakes = (target == self.position) & (velocity == 0)
+        fall = self._acceleration * self._period_s
+        slower = self.velocity - np.clip(self.velocity, -fall, fall)
+        target = np.where(brakes, self.position + slower * self._period_s, target)
+        velocity = np.where(brakes, slower, velocity)
+        self._follower.follow(target, velocity, self._period_s)
 
     def _played(self, at_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Where to be [J] rad at a time of the sender's, and how fast that moves [J] rad/s."""

@@ -93,8 +93,9 @@ class Steps:
         problem.max_acceleration = acceleration[1].tolist()
         try:
             result = self._ruckig.calculate(problem, self._trajectory)
-        except ruckig.RuckigError:
-            # Of some joints that are just about to reach their limit of speed.
+        except (ruckig.RuckigError, ValueError):
+            # Of some joints that are just about to reach their limit of speed; and of some that
+            # would be on their way for hours, the error of which Python does not know.
             return None
         if result not in _SOLVED:
             return None
