@@ -25,15 +25,29 @@ from xlvla_cli.ros.remote_nodes import RemoteNodes
 
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
+ONE_SIDE = "one side of bimanual_emulated"
+
+
+def one_side_emulated():
+    """The drivers of an arm and its hand, and what every rig with devices has, without a policy."""
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
+    return replace(rig, sides={"right": rig.sides["right"]})
 
 
 @pytest.fixture(
-    scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"]
+    scope="module",
+    params=[
+        "bimanual",
+        ONE_SIDE,
+        pytest.param("bimanual_emulated", marks=pytest.mark.long),
+        "teleop_scripted",
+        "teleop_keyboard",
+    ],
 )
 @retries.once_more
 def probe(request, tmp_path_factory):
     """A ROS node beside the running graph of a rig."""
-    rig = rig_file.load(request.param)
+    rig = one_side_emulated() if request.param == ONE_SIDE else rig_file.load(request.param)
     if rig.recorder:
         rig = replace(
             rig, recorder=replace(rig.recorder, folder=str(tmp_path_factory.mktemp("recordings")))

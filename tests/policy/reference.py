@@ -6,19 +6,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import GemmaConfig, GemmaModel, SiglipVisionConfig, SiglipVisionModel
-from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb
 
 from xlvla_policy.vla.config import VlaConfig
+
+# Where it is needed: importing `transformers` takes seconds, and all workers import all tests.
+if TYPE_CHECKING:
+    from transformers import GemmaModel, SiglipVisionModel
 
 P = "paligemma_with_expert."
 NEVER = -2.3819763e38
 
 
 def _gemma(dim: int, mlp: int, config: VlaConfig) -> GemmaModel:
+    from transformers import GemmaConfig, GemmaModel
+
     return GemmaModel(
         GemmaConfig(
             vocab_size=config.vocabulary,
@@ -35,6 +40,8 @@ def _gemma(dim: int, mlp: int, config: VlaConfig) -> GemmaModel:
 
 
 def _siglip(config: VlaConfig) -> SiglipVisionModel:
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
     vision = config.vision
     return SiglipVisionModel(
         SiglipVisionConfig(
@@ -161,6 +168,8 @@ class Reference:
         return self.heads["action_out_proj"](hidden[:, -noisy.shape[1] :])
 
     def _joint(self, prefix: Tensor, suffix: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb
+
         split = [prefix.shape[1], suffix.shape[1]]
         cosine, sine = self.language.rotary_emb(prefix, positions)
         x = [prefix, suffix]

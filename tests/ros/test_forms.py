@@ -93,21 +93,32 @@ def test_a_chunk_of_as_many_frames_as_may_be_is_read_whatever_arrays_it_has():
 
 
 @pytest.mark.parametrize(
-    ("message", "line"),
+    ("make", "line"),
     [
-        (chunk(10_000), "bytes is refused: at most"),
-        (chunk(convert.MOST_FRAMES + 1), f"a chunk of {convert.MOST_FRAMES + 1} frames is refused"),
+        (lambda: chunk(10_000), "bytes is refused: at most"),
         (
-            JointTrajectory(joint_names=NAMES, points=[JointTrajectoryPoint()] * 700),
+            lambda: chunk(convert.MOST_FRAMES + 1),
+            f"a chunk of {convert.MOST_FRAMES + 1} frames is refused",
+        ),
+        (
+            lambda: JointTrajectory(joint_names=NAMES, points=[JointTrajectoryPoint()] * 700),
             "a chunk of 700 frames is refused",
         ),
-        (chunk(1, ["x" * 3_000_000]), "bytes is refused: at most"),
-        (chunk(1, [f"a{k}" for k in range(9)]), "a chunk of 9 joints is refused: there are 7"),
-        (JointTrajectory(header=Header(frame_id="x" * 40_000)), "bytes is refused: at most"),
-        (serialize_message(chunk(1))[:20], "a chunk that is cut off is refused"),
-        (serialize_message(chunk(3))[:200], "that are no JointTrajectory are refused"),
+        (lambda: chunk(1, ["x" * 3_000_000]), "bytes is refused: at most"),
+        (
+            lambda: chunk(1, [f"a{k}" for k in range(9)]),
+            "a chunk of 9 joints is refused: there are 7",
+        ),
+        (
+            lambda: JointTrajectory(header=Header(frame_id="x" * 40_000)),
+            "bytes is refused: at most",
+        ),
+        (lambda: serialize_message(chunk(1))[:20], "a chunk that is cut off is refused"),
+        (
+            lambda: serialize_message(chunk(3))[:200],
+            "that are no JointTrajectory are refused",
+        ),
     ],
-    # Not the message itself: serialised ones have padding that differs between processes.
     ids=[
         "points",
         "frames",
@@ -120,8 +131,9 @@ def test_a_chunk_of_as_many_frames_as_may_be_is_read_whatever_arrays_it_has():
     ],
 )
 def test_a_chunk_that_is_too_long_is_refused_before_it_is_made_into_a_message(
-    message, line, monkeypatch
+    make, line, monkeypatch
 ):
+    message = make()
     made = list[int]()
     whole = forms.deserialize_message
     monkeypatch.setattr(
