@@ -42,16 +42,19 @@ class Heard(Generic[T]):
     def __init__(self, reader: Reader[T]):
         self._reader = reader
         self._raw: list[Raw] = []
-        self._newest: Raw | None = None
+        # The newest that was read, and what came since.
+        self._newest: T | None = None
+        self._unread: Raw | None = None
         # What the first of the raw messages say.
         self._read: list[T] = []
         self._read_to = 0
 
     def poll(self) -> None:
         """Takes what came since the last call."""
-        self._raw.extend(self._reader.every_raw())
-        if self._raw:
-            self._newest = self._raw[-1]
+        came = list(self._reader.every_raw())
+        self._raw += came
+        if came:
+            self._unread = came[-1]
 
     def cut(self) -> None:
         """Forgets all but the newest."""
@@ -60,8 +63,14 @@ class Heard(Generic[T]):
         self._read_to = 0
 
     def newest(self) -> T | None:
-        """The newest message, of before the last `cut`, too; None where there is none."""
-        return None if self._newest is None else self._reader.read(self._newest)
+        """The newest message, of before the last `cut`, too; None where there is none. One that is
+        refused leaves the one before.
+        """
+        if self._unread is not None:
+            value = self._reader.read(self._unread)
+            self._newest = self._newest if value is None else value
+            self._unread = None
+        return self._newest
 
     def last(self, count: int) -> list[T]:
         """The last messages since the last `cut`, oldest first."""
