@@ -208,10 +208,16 @@ def position(motion, side, starts):
 
 
 @pytest.mark.parametrize(
-    ("comes", "goes"),
-    [("left", "right"), pytest.param("right", "left", marks=pytest.mark.long)],
+    ("comes", "goes", "guard_hz"),
+    [
+        ("left", "right", RIG.motion.guard_hz),
+        # Sides are tried one after the other, a tick each, however often distances are looked at.
+        ("left", "right", 1 / TICK_S),
+        pytest.param("right", "left", RIG.motion.guard_hz, marks=pytest.mark.long),
+    ],
 )
-def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goes):
+def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goes, guard_hz):
+    rig = replace(RIG, motion=replace(RIG.motion, guard_hz=guard_hz))
     here = met()
     nearer = inwards(comes, here[comes], 0.2)
     share = np.arange(1, 65)[:, None] / 20 / 8.0
@@ -225,7 +231,7 @@ def test_a_side_that_goes_away_is_not_held_by_one_that_comes_after_it(comes, goe
             yield comes, np.repeat(nearer[None], 64, 0), 20.0
             yield goes, now + share * (home(goes) - now), 20.0
 
-    poses, _ = play(offers, seconds=5.0, starts=here)
+    poses, _ = play(offers, seconds=5.0, rig=rig, starts=here)
     assert below(poses) < SLACK_M
     last = dict(zip(RIG.sides, np.split(poses[-1], len(RIG.sides)), strict=True))
     assert abs(last[goes][0] - here[goes][0]) > 0.2, "it goes away"

@@ -83,6 +83,8 @@ class RigMotion:
         self.braking = False
         self.braked = 0
         self._turn: Turn | None = None
+        # Sides that have not been tried alone since all together could not go on, from rest.
+        self._untried: list[Side] = []
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
         self._look_every_s = 1 / rig.motion.guard_hz
@@ -112,11 +114,12 @@ class RigMotion:
         if not any(player.started for player in self.players.values()):
             return {}
         looked = self._look_around(here, dt)
-        # A stop ends once the rig rests and has looked at the distances from there.
-        if self.braking and looked and self.rests:
+        # A stop ends once the rig rests and has looked at the distances from there, and no side is
+        # left to be tried alone.
+        if self.braking and looked and self.rests and not self._untried:
             self.braking = False
         if self.braking:
-            return self._brake(dt)
+            return self._try_next(now_s, here, dt)
         beat = self.pace.step(self._allowed, dt)
         proposed: dict[Side, Proposal] = {}
         for side, player in self.players.items():
@@ -126,62 +129,60 @@ class RigMotion:
         if together and self._clearance.passes(_way(here, _stops(proposed))):
             self._turn = None
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
-        self._turn = self._next_turn(here, proposed, dt)
-        if self._turn is not None:
-            return self._go_alone(self._turn, proposed, dt)
+        turn = self._turn
+        if turn is not None and turn.side in proposed and not self.rests:
+            proposal = proposed[turn.side]
+            if self._may_go(turn.side, here, proposal, dt):
+                return self._go_alone(turn, proposal, dt)
+        self._turn = None
         self.braking = True
-        if beat.rate > 2 * LEAST_PACE and not self.rests:
+        if self.rests and len(proposed) > 1:
+            self._untried = list(proposed)
+        elif beat.rate > 2 * LEAST_PACE and not self.rests:
             self.braked += 1
         return self._brake(dt)
 
-    def _next_turn(
-        self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal], dt: float
-    ) -> Turn | None:
-        """The turn that goes on until its side rests, or where all rest a new one; None where no
-        side's command can be given while the others stop.
+    def _try_next(
+        self, now_s: float, here: Mapping[Side, np.ndarray], dt: float
+    ) -> dict[Side, np.ndarray]:
+        """A step of the stop; at rest one side is tried alone, where any is left to try: a tick in
+        which all were tried would take longer than a period.
         """
-        if len(proposed) < 2:
-            return None
-        if not self.rests:
-            turn = self._turn
-            if turn is not None and self._may_go(turn.side, here, proposed, dt):
-                return turn
-            return None
-        for side in proposed:
-            goes = not proposed[side].step.rests
-            if goes and self._may_go(side, here, proposed, dt):
-                return Turn(side)
-        return None
+        if not (self.rests and self._untried):
+            return self._brake(dt)
+        side = self._untried.pop(0)
+        beat = self.pace.step(self._allowed, dt)
+        proposal = self.players[side].propose(now_s, dt, beat)
+        if proposal.step.rests or not self._may_go(side, here, proposal, dt):
+            return self._stop_all(dt, beat)
+        self.braking = False
+        self._untried.clear()
+        self._turn = Turn(side)
+        return self._go_alone(self._turn, proposal, dt)
 
     def _may_go(
-        self,
-        side: Side,
-        here: Mapping[Side, np.ndarray],
-        proposed: Mapping[Side, Proposal],
-        dt: float,
+        self, side: Side, here: Mapping[Side, np.ndarray], proposal: Proposal, dt: float
     ) -> bool:
         """Whether one side's command keeps all distances while the others stop."""
         stops: dict[Side, Braking] = {}
-        for each, proposal in proposed.items():
-            stops[each] = self.players[each].stopping(dt)
+        for each, player in self.players.items():
             if each == side:
                 stops[each] = proposal.step.stop
+            elif player.started:
+                stops[each] = player.stopping(dt)
         return self._clearance.passes(_way(here, stops))
 
-    def _go_alone(
-        self, turn: Turn, proposed: Mapping[Side, Proposal], dt: float
-    ) -> dict[Side, np.ndarray]:
+    def _go_alone(self, turn: Turn, proposal: Proposal, dt: float) -> dict[Side, np.ndarray]:
         """Commands one side's proposal, and a step of their stops to the others.
 
         Their chunks wait: if time went on they would have to be caught up with at full speed.
         """
         turn.lasted_s += dt
         commands: dict[Side, np.ndarray] = {}
-        for side, proposal in proposed.items():
-            player = self.players[side]
+        for side, player in self.players.items():
             if side == turn.side:
                 commands[side] = player.take(proposal)
-            else:
+            elif player.started:
                 commands[side] = player.brake(dt, STANDS)
         return commands
 
@@ -277,7 +278,10 @@ class RigMotion:
         possible.
         """
         wanted = self._allowed if self.braking and self.rests else 0.0
-        beat = self.pace.step(wanted, dt)
+        return self._stop_all(dt, self.pace.step(wanted, dt))
+
+    def _stop_all(self, dt: float, beat: Beat) -> dict[Side, np.ndarray]:
+        """A step of every side's stop, while the chunks' time goes on at a beat."""
         commands: dict[Side, np.ndarray] = {}
         for side, player in self.players.items():
             if player.started:
@@ -299,6 +303,7 @@ class RigMotion:
     def hold(self) -> None:
         """Drops all chunks; what moves brakes and stays."""
         self._turn = None
+        self._untried.clear()
         for player in self.players.values():
             player.hold()
 
@@ -308,6 +313,7 @@ class RigMotion:
             player.release()
         self.braking = False
         self._turn = None
+        self._untried.clear()
         self._since_look_s = np.inf
         self.verdict = None
 
