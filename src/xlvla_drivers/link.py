@@ -248,6 +248,9 @@ class Link:
     def _write(self, state: DeviceState) -> None:
         began_s = time.monotonic()
         wanted = self.calibration.device(self.guard.target())
+        if self.guard.paused:
+            # The process stood still since then: the device rests by now, and a step would leap.
+            return
         sent = self.device.write(dict(zip(self.device.joints, wanted.tolist(), strict=True)))
         self.took_s["write"] = time.monotonic() - began_s
         if not sent:  # it has stopped since it was read, and will say why

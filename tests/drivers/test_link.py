@@ -113,6 +113,39 @@ def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_on
     assert [standing.level for standing in desk.reported].count("ok") >= 3
 
 
+class Interrupted(Calibration):
+    """The process stands still once, after a target was made and before it is sent."""
+
+    pause_s = 0.0
+
+    def device(self, joint):
+        time.sleep(self.pause_s)
+        self.pause_s = 0.0
+        return super().device(joint)
+
+
+def test_a_target_from_before_a_standstill_of_the_process_is_not_sent_after_it(desk):
+    desk.until(lambda: desk.link.sent)
+    calibration = Interrupted(desk.link.device.joints, {})
+    desk.link.calibration = calibration
+    far = np.clip(np.full(6, 0.9), desk.guard.limits.lower, desk.guard.limits.upper)
+    began = desk.guard.held
+    desk.until(
+        lambda: (
+            desk.ask(desk.guard.held + np.clip(far - desk.guard.held, -0.05, 0.05))
+            or np.abs(desk.guard.held - began).max() > 0.2
+        )
+    )
+    assert not desk.guard.at_rest
+    last = dict(desk.link.sent)
+    calibration.pause_s = desk.guard.stale_s + 0.1
+    desk.step()
+    assert not desk.link.sent
+    desk.until(lambda: desk.link.sent and desk.guard.at_rest)
+    held = np.array(list(desk.link.sent.values()))
+    assert np.abs(held - np.array(list(last.values()))).max() < 0.02
+
+
 def test_attempts_to_connect_become_rarer(desk):
     desk.emulator.inject("unplug")
     times = []
