@@ -153,3 +153,24 @@ def test_a_stream_that_goes_on_after_a_gap_is_caught_up_with_at_the_speed_allowe
     assert acceleration(np.concatenate((before, after))) <= CATCH_UP * ACCELERATION
     behind = later[-1][1] - positions[round(1.48 * HZ)]
     assert behind == pytest.approx(SLACK / 100, abs=0.02)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("pause_s", [0.05, 1.0])
+def test_a_joint_that_was_not_commanded_for_a_while_begins_with_what_is_left_of_its_speed(
+    pause_s, goes_on
+):
+    """The process of the follower stood still: the joint waited at its last command."""
+    arm = follower()
+    targets = ramp(100.0, 2.0, 1.0 + pause_s + 0.5)
+    before, _ = played(arm, [target for target in targets if target[0] <= 1.0], 1.0)
+    assert before[-1] == pytest.approx(2.0)
+    later = [target for target in targets if target[0] > 1.0]
+    after, _ = played(arm, later if goes_on else [], 0.5, began_s=1.0 + pause_s)
+    left = before[-1] / (pause_s * HZ)
+    assert after[0] <= left + CATCH_UP * ACCELERATION / HZ
+    assert np.abs(np.diff(after)).max() * HZ <= CATCH_UP * ACCELERATION + 1e-6
+    if goes_on:
+        assert after[-1] > 1.5
+    else:
+        assert after[-1] == 0

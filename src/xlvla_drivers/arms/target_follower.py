@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 
 import numpy as np
@@ -27,6 +28,10 @@ MEAN_OF = 10
 CATCH_UP = 4.0
 """Targets are followed with so many times the acceleration of a joint that brakes: they may
 themselves use all of that, and a joint with no more would overrun them where they stop.
+"""
+
+LATE = 2.0
+"""After so many periods without a command a joint has slowed: it waits where it was last commanded.
 """
 
 
@@ -55,6 +60,7 @@ class TargetFollower:
         # When each was sent, and the angles.
         self._targets: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT)
         self._interval_s = LONGEST_INTERVAL_S
+        self._stepped_s = -math.inf
         self.hold(position)
 
     @property
@@ -88,7 +94,14 @@ class TargetFollower:
         self._targets.append((sent_s, np.array(target, dtype=float)))
 
     def step(self, now_s: float) -> None:
-        """Moves on by one period, which ends now [s, the clock by which targets are sent]."""
+        """Moves on by one period, which ends now [s, the clock by which targets are sent].
+
+        After a pause it begins with the speed that was left of the last period.
+        """
+        passed_s = now_s - self._stepped_s
+        self._stepped_s = now_s
+        if passed_s > LATE * self._period_s:
+            self._follower.slow(self._period_s / passed_s)
         target, velocity = self._played(now_s - SLACK * self._interval_s)
         brakes = (target == self.position) & (velocity == 0)
         fall = self._acceleration * self._period_s
