@@ -98,6 +98,8 @@ class Guard:
         self._stream = CommandStream(limits.velocity)
         self._follower = Follower(limits, acceleration, 1 / rate_hz)
         self._anchored = False
+        # A target was asked for after a pause, and there was no anchor since.
+        self._slept = False
         self._clock = clock
         self._period_s = 1 / rate_hz
         self._sent_s = 0.0
@@ -116,8 +118,12 @@ class Guard:
 
     @property
     def paused(self) -> bool:
-        """Nothing was sent for so long that only a new measurement tells where the device is."""
-        return self._anchored and self._clock() - self._sent_s > self.stale_s
+        """Nothing was sent for so long that only a new measurement tells where the device is: true
+        until the next anchor.
+        """
+        if not self._anchored:
+            return False
+        return self._slept or self._clock() - self._sent_s > self.stale_s
 
     def anchor(self, measured: np.ndarray) -> None:
         """The device is at `measured` [J], at rest: it is held there, and earlier commands are
@@ -126,6 +132,7 @@ class Guard:
         self.observe(measured)
         self._follower.place(self.measured)
         self._anchored = True
+        self._slept = False
         self._sent_s = self._clock()
         self._disengage()
 
@@ -175,6 +182,7 @@ class Guard:
         self._sent_s = now_s
         if gap_s > self.stale_s:  # whatever it was doing, by now it has long been at rest
             self._follower.halt()
+            self._slept = True
             self._disengage()
         elif gap_s > 0:
             self._go_on(now_s, gap_s)

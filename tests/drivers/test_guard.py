@@ -323,8 +323,10 @@ def test_after_a_pause_of_its_own_nothing_leaps(desk):
     desk.ask(last + np.array([0.5, 0, 0, 0, 0, 0, 0]))
     before = desk.sent[-1]
     assert (desk.send(0.0) == before).all() and desk.guard.at_rest and not desk.guard.following
+    assert desk.guard.paused, "a target tells nothing about where the device is"
     elsewhere = before + 0.05
     desk.guard.anchor(elsewhere)
+    assert not desk.guard.paused
     desk.ask(elsewhere + 0.9 * NEAR_RAD)
     after = desk.send()
     assert (np.abs(after - elsewhere) <= ARM.acceleration / RATE_HZ**2 * (1 + 1e-9)).all()

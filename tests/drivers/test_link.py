@@ -12,7 +12,7 @@ import pytest
 
 from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
-from xlvla.guard import part_guard
+from xlvla.guard import Guard, part_guard
 from xlvla.types import PARTS, SIDES
 from xlvla_cli.bench.rehearsal import Rehearsal
 from xlvla_drivers import registry
@@ -144,6 +144,43 @@ def test_a_target_from_before_a_standstill_of_the_process_is_not_sent_after_it(d
     desk.until(lambda: desk.link.sent and desk.guard.at_rest)
     held = np.array(list(desk.link.sent.values()))
     assert np.abs(held - np.array(list(last.values()))).max() < 0.02
+
+
+class InterruptedGuard(Guard):
+    """The process stands still once, before a target is made."""
+
+    pause_s = 0.0
+
+    def target(self):
+        time.sleep(self.pause_s)
+        self.pause_s = 0.0
+        return super().target()
+
+
+def test_after_a_standstill_before_a_target_was_made_a_device_is_held_where_it_is_found(desk):
+    desk.until(lambda: desk.link.sent)
+    configured = desk.guard
+    guard = InterruptedGuard(
+        configured.joints,
+        configured.limits,
+        acceleration=np.full(6, 10.0),
+        stale_s=configured.stale_s,
+        rate_hz=RATE_HZ,
+    )
+    guard.anchor(configured.held)
+    desk.link.guard = desk.guard = guard
+    desk.step()
+    assert desk.link.sent
+    elsewhere = guard.held + 0.2
+    guard.pause_s = guard.stale_s + 0.1
+    desk.emulator.plant.place(elsewhere)
+    desk.step()
+    assert not desk.link.sent
+    assert guard.paused
+    desk.until(lambda: desk.link.sent)
+    assert desk.link.counts["pauses"] == 1
+    sent = np.array(list(desk.link.sent.values()))
+    assert np.abs(sent - desk.emulator.position).max() < 0.02
 
 
 def test_attempts_to_connect_become_rarer(desk):
