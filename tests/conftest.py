@@ -38,6 +38,7 @@ WITHOUT_DEADLINE = (
     "tests/graph/test_network.py",
     "tests/graph/test_secure.py",
     "tests/graph/test_single_nodes.py",
+    "tests/graph/test_watch.py",
     "tests/ros/test_command_session.py",
     "tests/ros/test_convert.py",
     "tests/ros/test_forms.py",

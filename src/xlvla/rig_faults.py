@@ -59,9 +59,11 @@ def _camera_faults(name: str, camera: Camera) -> list[str]:
 
 
 def _teleop_faults(rig: Rig) -> list[str]:
-    """What an operator cannot drive."""
+    """What the operator cannot drive."""
+    if not (rig.teleop and rig.teleop.scripted):
+        return []
     try:
-        rig.refuse_incomplete("teleop: following an operator's wrist and fingers")
+        rig.refuse_incomplete("teleop.scripted: the scripted operator")
     except XlvlaError as error:
         return [str(error)]
     return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +22,16 @@ import xlvla_cli
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
-from xlvla.ros import topics
+from xlvla.ros import geometry, topics
 from xlvla.ros.reader import Reader
 from xlvla.run import interruptible, own_domain
+from xlvla.teleop import TeleopConfig
 from xlvla_cli.commands import register_all
 from xlvla_cli.ros.session import Session
 from xlvla_data import store
 from xlvla_data.bag.reader import Bag
 from xlvla_data.commanded_motion import performance
+from xlvla_drivers.teleop.closing import closed
 
 RIG = """
 name: bare
@@ -45,6 +49,9 @@ sim: null
 MOVED_RAD = 0.08
 MOVES = {"left": "left_arm_joint4", "right": "right_hand_index_q1"}
 """The joint of each side that is moved."""
+
+FOLLOWS = {"left": "left_arm_joint2", "right": "right_hand_index_q1"}
+"""Those that follow a wrist that sinks, and fingers that close."""
 
 WAVE = """
 import numpy as np
@@ -94,6 +101,59 @@ def rig(tmp_path_factory):
         yield replace(rig_file.load(folder / "bare.yaml"), recorder=recorder)
 
 
+class _Person:
+    """Somebody whose left wrist and right fingers are tracked; once they begin, the wrist sinks and
+    the fingers close.
+    """
+
+    def __init__(self, node):
+        self._publishers = {
+            topic: node.create_publisher(topic.type, topic.name, topic.qos)
+            for topic in (topics.tracked_wrist("left"), topics.tracked_keypoints("right"))
+        }
+        self._began_s = math.inf
+
+    def begin(self):
+        self._began_s = time.monotonic()
+
+    def show(self) -> bool:
+        share = min(max((time.monotonic() - self._began_s) / 2, 0.0), 1.0)
+        pose = np.eye(4)
+        pose[2, 3] = -0.15 * share
+        ns = time.time_ns()
+        wrist, fingers = self._publishers.values()
+        wrist.publish(geometry.pose(pose, ns, "operator"))
+        fingers.publish(geometry.cloud(closed("right", share), ns, "wrist"))
+        return True
+
+
+@pytest.mark.long
+def test_an_operator_drives_an_arm_alone_by_the_wrist_and_a_hand_alone_by_the_fingers(rig):
+    by_hand = replace(rig, policy=None, recorder=None, teleop=TeleopConfig("topics"))
+    with interruptible(), Session(by_hand, domain=own_domain()) as session:
+        operator = session.operator
+        desk = Desk(operator, by_hand, session.supervisor.check)
+        person = _Person(operator.node)
+        watched = [_Watched(operator.node, by_hand, side, joint) for side, joint in FOLLOWS.items()]
+        desk.until(lambda: all(joint.moved() is not None for joint in watched), "no states")
+        desk.until(lambda: _engages(operator), "it is not engaged")
+        status = Reader(operator.node, topics.TELEOP_STATUS)
+        desk.until(lambda: person.show() and _both_tracked(status.newest()), "it is not tracked")
+        closed_clutch = operator.call(topics.TELEOP_CLUTCH, person.show, data=True)
+        assert closed_clutch == "left and right follow"
+        person.begin()
+        desk.until(
+            lambda: person.show() and all(joint.moved() > MOVED_RAD for joint in watched),
+            "it does not follow",
+        )
+
+
+def _both_tracked(message) -> bool:
+    if message is None:
+        return False
+    return all(side["tracked"] for side in json.loads(message.data)["sides"].values())
+
+
 def _engages(operator) -> bool:
     """Motion refuses until every driver has reported."""
     try:
@@ -106,9 +166,9 @@ def _engages(operator) -> bool:
 class _Watched:
     """How far the joint of a side that is moved is from where it was seen first [rad]."""
 
-    def __init__(self, node, rig, side):
-        part = "arm" if "arm" in MOVES[side] else "hand"
-        self._joint = rig.joint_names(side, part).index(MOVES[side])
+    def __init__(self, node, rig, side, joint):
+        part = "arm" if "arm" in joint else "hand"
+        self._joint = rig.joint_names(side, part).index(joint)
         self._states = Reader(node, topics.joint_states(side, part))
         self._first = None
         self._moved = None
@@ -129,7 +189,8 @@ def recording(rig) -> Path:
         desk.until(lambda: desk.status, "the recorder says nothing")
         session.operator.call(topics.RECORDER_START)
         desk.until(lambda: desk.status.get("state") == "recording", "it does not record")
-        watched = [_Watched(session.operator.node, rig, side) for side in MOVES]
+        node = session.operator.node
+        watched = [_Watched(node, rig, side, joint) for side, joint in MOVES.items()]
         desk.until(lambda: all(joint.moved() is not None for joint in watched), "no states")
         desk.until(lambda: _engages(session.operator), "it is not engaged")
         folder = Path(desk.status["folder"])

@@ -14,6 +14,7 @@ from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
+from xlvla.rig_parts import ArmStation, HandStation
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.ros.teleop_side import FRAMES, RATE_HZ
 from xlvla_drivers.teleop.closing import closed
@@ -278,6 +279,53 @@ def test_a_leader_of_another_arm_is_named():
     led = follower()
     led.see(TrackedSide(None, None, {"shoulder": 0.0}), 0.0, 0.0)
     assert led.why == "lost: the leader has no joint 'joint1'"
+
+
+def without(part):
+    """A follower of the right side without its arm or its hand, and where that side begins [N]."""
+    none = {"arm": ArmStation("none"), "hand": HandStation("none")}[part]
+    station = dataclasses.replace(RIG.sides["right"], **{part: none})
+    rig = dataclasses.replace(RIG, sides={"right": station})
+    way = None if part == "hand" else fingers("codec", rig.hand("right"), "right", CODEC)
+    return Follower(rig, "right", way), np.array(list(rig.start("right").values()))
+
+
+def test_a_hand_alone_follows_the_fingers_wherever_the_wrist_is():
+    led, here = without("arm")
+    led.see(TrackedSide(keypoints=closed("right", 0.0)), 0.0, 0.0)
+    led.close(here, 0.0)
+    for k in range(1, 180):
+        wrist = placed((0.0, 0.0, k))
+        led.see(TrackedSide(wrist, closed("right", 1.0)), k * STEP_S, k * STEP_S)
+        led.compare(here, k * STEP_S)
+    assert led.follows and not led.strained
+    wanted = led.fingers.joints(closed("right", 1.0))
+    np.testing.assert_allclose(led.goal.position, wanted, atol=0.02)
+    assert led.ahead(FRAMES, RATE_HZ).shape == (FRAMES, len(here))
+    led.see(TrackedSide(np.eye(4)), 2.0, 2.0)
+    assert led.why == "lost: the tracker gave no fingers, and a hand alone follows them only"
+
+
+def test_a_hand_alone_is_closed_by_a_leaders_grip():
+    led, here = without("arm")
+    led.see(leader(start()[:7], 0.0), 0.0, 0.0)
+    led.close(here, 0.0)
+    for k in range(1, 180):
+        led.see(leader(start()[:7] + 0.01 * k, 1.0), k * STEP_S, k * STEP_S)
+    wanted = led.fingers.joints(closed("right", 1.0))
+    np.testing.assert_allclose(led.goal.position, wanted, atol=0.02)
+
+
+def test_an_arm_alone_follows_the_wrist_whatever_the_fingers_are():
+    led, here = without("hand")
+    led.see(TrackedSide(np.eye(4), np.zeros((21, 3))), 0.0, 0.0)
+    led.close(here, 0.0)
+    for k in range(1, 180):
+        wrist = placed((0.0, 0.0005 * k, 0.0003 * k))
+        led.see(TrackedSide(wrist, np.zeros((21, 3))), k * STEP_S, k * STEP_S)
+    assert len(led.goal.position) == len(here) == 7
+    went = flange(led.goal.position)[:3, 3] - flange(here)[:3, 3]
+    np.testing.assert_allclose(went, np.array([0.0, 0.0005, 0.0003]) * 179, atol=0.005)
 
 
 def test_a_squeezed_trigger_closes_every_hand():

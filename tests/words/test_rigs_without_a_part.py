@@ -110,8 +110,9 @@ def test_a_side_with_neither_and_a_device_of_nothing_are_faults():
     assert fault == "bare.yaml: sides.left.hand.device: there is no hand, so leave its device out"
 
 
-def test_following_an_operator_needs_both():
-    (fault,) = faults({**copy.deepcopy(BARE), "teleop": {"source": "keyboard"}})
+def test_a_scripted_operator_needs_both():
+    teleop = {"source": "topics", "scripted": True}
+    (fault,) = faults({**copy.deepcopy(BARE), "teleop": teleop, "sim": {"task": "stack_cans"}})
     assert fault.endswith(
         "needs an arm with a hand on every side; the left side of rig 'bare' has no hand"
     )

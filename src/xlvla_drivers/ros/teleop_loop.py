@@ -68,7 +68,9 @@ class TeleopLoop:
         codec = Codec.load()
         self._sides: dict[Side, TeleopSide] = {}
         for side in node.rig.sides:
-            hand = fingers(teleop.fingers, node.rig.hand(side), side, codec)
+            hand = None
+            if "hand" in node.rig.parts_of(side):
+                hand = fingers(teleop.fingers, node.rig.hand(side), side, codec)
             self._sides[side] = TeleopSide(node, side, hand, SOURCE)
         self._source = registry.source(node.rig, node)
         self._motion = Reader(node, topics.MOTION_STATUS, statuses.MOTION)
@@ -176,10 +178,11 @@ class TeleopLoop:
             side.publish_operator(self._seen_ns)
             self._health.tick(key)
         self._press(sample.buttons)
-        if self._any_follows:
-            latents: dict[Side, np.ndarray] = {}
-            for key, side in self._sides.items():
+        latents: dict[Side, np.ndarray] = {}
+        for key, side in self._sides.items():
+            if side.follower.fingers is not None:
                 latents[key] = side.follower.fingers.latent[None]
+        if latents and self._any_follows:
             self._latent.publish(convert.latents(latents))
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side, Source
+from xlvla.types import Part, Side, Source
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.follower import Follower
 
@@ -33,15 +33,16 @@ class TeleopSide:
 
     Args:
         node: the teleoperation node, configured.
-        fingers: how the hand follows.
+        fingers: how the hand follows; None where there is none.
         source: the one on whose topic its chunks are published.
     """
 
-    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: Source):
+    def __init__(self, node: RigNode, side: Side, fingers: Fingers | None, source: Source):
         rig = node.rig
         self.side: Side = side
         self.follower = Follower(rig, side, fingers)
-        self._names = [name for part in PARTS for name in rig.joint_names(side, part)]
+        parts = rig.parts_of(side)
+        self._names = [name for part in parts for name in rig.joint_names(side, part)]
         self._stamp_ns = 0
         self._chunks = node.publisher(topics.chunk(side, source))
         self._wrist = node.publisher(topics.operator_wrist(side))
@@ -53,7 +54,7 @@ class TeleopSide:
         self._pose: np.ndarray | None = None
         command = topics.command_dry if rig.motion.dry_run else topics.command
         self._commands: dict[Part, Reader[convert.Joints]] = {}
-        for part in PARTS:
+        for part in parts:
             form = forms.commanded(rig.joint_names(side, part), node.clock.now_ns)
             self._commands[part] = Reader(node, command(side, part), form)
         self._commanded: dict[Part, convert.Joints] = {}
@@ -73,7 +74,7 @@ class TeleopSide:
         """
         since_ns = max(valid_since_ns, now_ns - round(COMMANDED_S * SECOND))
         held: list[np.ndarray] = []
-        for part in PARTS:
+        for part in self._commands:
             command = self._commanded.get(part)
             if command is None:
                 return self._pose

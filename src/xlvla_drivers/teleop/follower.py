@@ -65,7 +65,7 @@ class Follower:
 
     Args:
         rig: one with teleoperation.
-        fingers: how the operator's fingers become the hand's.
+        fingers: how the operator's fingers become the hand's; None where the side has no hand.
 
     Attributes:
         follows: the clutch is closed.
@@ -75,7 +75,7 @@ class Follower:
         seen: the same, smoothed.
     """
 
-    def __init__(self, rig: Rig, side: Side, fingers: Fingers):
+    def __init__(self, rig: Rig, side: Side, fingers: Fingers | None):
         self.side: Side = side
         self.fingers = fingers
         arm = rig.arm(side)
@@ -85,7 +85,10 @@ class Follower:
         self._split = len(arm.joints)
         self._T_world_base = placed(station.xyz, station.rpy)
         self._T_base_world = np.linalg.inv(self._T_world_base)
-        self._ik = WristIk(arm, np.array(list(rig.home(side).values())), rig.motion.speed_scale)
+        self._ik: WristIk | None = None
+        if arm.joints:
+            home = np.array(list(rig.home(side).values()))
+            self._ik = WristIk(arm, home, rig.motion.speed_scale)
         assert rig.teleop is not None
         self._turn = turned(rig.teleop.turn_deg)
         self._scale = rig.teleop.scale
@@ -156,7 +159,8 @@ class Follower:
 
     def _checked(self, tracked: TrackedSide, dt: float) -> TrackedSide:
         """What was seen, keypoints in the hand frame; XlvlaError where it is not plausible."""
-        if not tracked.sound:
+        tracked = self._followed(tracked)
+        if not tracked.finite:
             raise XlvlaError("the tracker gave no finite pose")
         if tracked.joints is not None:
             for joint in self._joints:
@@ -170,6 +174,18 @@ class Follower:
         if keypoints is not None:
             keypoints = human.aligned(self.side, keypoints)
         return TrackedSide(wrist, keypoints, tracked.joints)
+
+    def _followed(self, tracked: TrackedSide) -> TrackedSide:
+        """What was seen, without what a side has no part to follow with."""
+        if self._ik is None:
+            if tracked.keypoints is None:
+                raise XlvlaError("the tracker gave no fingers, and a hand alone follows them only")
+            return TrackedSide(keypoints=tracked.keypoints)
+        if tracked.T_world_wrist is None and tracked.joints is None:
+            raise XlvlaError("the tracker gave no finite pose")
+        if self.fingers is None:
+            return TrackedSide(tracked.T_world_wrist, joints=tracked.joints)
+        return tracked
 
     def _smoothed(self, tracked: TrackedSide, dt: float) -> TrackedSide:
         wrist = tracked.T_world_wrist
@@ -219,10 +235,9 @@ class Follower:
         if self.seen is None:
             raise XlvlaError(f"{self.side}: {self.why}")
         arm = here[: self._split]
-        T_base_flange = self._ik.begin(arm)
-        if self.seen.T_world_wrist is not None:
-            T_world_flange = self._T_world_base @ T_base_flange
-            self._clutch = Clutch(self.seen.T_world_wrist, T_world_flange, self._turn, self._scale)
+        if self._ik:
+            T_world_flange = self._T_world_base @ self._ik.begin(arm)
+            self._clutch = self._clutch_at(T_world_flange, self.seen)
         self._hand = here[self._split :].copy()
         self._joined_s = 0.0
         self._wanted = arm.copy()
@@ -232,6 +247,12 @@ class Follower:
         self.why = ""
         self._near_s = now_s
         self._robot = None
+
+    def _clutch_at(self, T_world_flange: np.ndarray, seen: TrackedSide) -> Clutch | None:
+        """What ties the flange to the operator's wrist; None where a leader is followed."""
+        if seen.T_world_wrist is None:
+            return None
+        return Clutch(seen.T_world_wrist, T_world_flange, self._turn, self._scale)
 
     def _gap(self, arm: np.ndarray, seen: TrackedSide) -> np.ndarray:
         """How far [J] rad an arm is from a leader, which must be near: the arm does not go there on
@@ -277,7 +298,7 @@ class Follower:
 
     def _near(self) -> bool:
         """Whether the arm is where the operator wants it, or it is unknown where it is."""
-        if self._clutch is None:
+        if self._clutch is None or self._ik is None:
             if self._robot is None:
                 return True
             error = np.abs(self._wanted - self._robot)
@@ -304,31 +325,32 @@ class Follower:
 
     def _arm(self, seen: TrackedSide, before: np.ndarray, dt: float) -> np.ndarray:
         """Where the arm should be [J] rad."""
+        if self._ik is None:
+            return before
+        leash = self._leash(self._ik)
         if seen.joints is not None:
             most = JOIN_RAD_S * dt
             self._behind = self._behind - np.clip(self._behind, -most, most)
             wanted = self._leader(seen) + self._behind
             self._wanted = np.clip(wanted, self._ik.lower, self._ik.upper)
-            lowest, highest = self._leash
-            return np.clip(self._wanted, lowest, highest)
+            return np.clip(self._wanted, *leash)
         if self._clutch is None or seen.T_world_wrist is None:
             return before
         T_world_flange = self._clutch.target(seen.T_world_wrist)
         T_base_flange = self._T_base_world @ T_world_flange
-        return self._ik.step(T_base_flange, dt, self._leash)
+        return self._ik.step(T_base_flange, dt, leash)
 
-    @property
-    def _leash(self) -> tuple[np.ndarray, np.ndarray]:
+    def _leash(self, ik: WristIk) -> tuple[np.ndarray, np.ndarray]:
         """The least and the greatest angles [J] rad of the arm's goal: near the robot, if it is
         known where that is.
         """
         if self._robot is None:
-            return self._ik.lower, self._ik.upper
+            return ik.lower, ik.upper
         return self._robot - LEASH_RAD, self._robot + LEASH_RAD
 
     def _fingers(self, seen: TrackedSide, dt: float) -> np.ndarray:
         """Where the hand should be [H] rad."""
-        if seen.keypoints is None:
+        if seen.keypoints is None or self.fingers is None:
             return self._hand
         self._joined_s += dt
         share = min(self._joined_s / JOIN_S, 1.0)
@@ -348,4 +370,6 @@ class Follower:
     @property
     def strained(self) -> bool:
         """The flange is not where the operator wants it: out of reach, or faster than the arm."""
-        return self.follows and self._clutch is not None and not self._ik.reached
+        if self._ik is None or self._clutch is None:
+            return False
+        return self.follows and not self._ik.reached

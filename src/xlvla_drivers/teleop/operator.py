@@ -46,10 +46,8 @@ class TrackedSide:
     joints: Mapping[str, float] | None = None
 
     @property
-    def sound(self) -> bool:
-        """The arm is tracked, and all numbers are finite."""
-        if self.T_world_wrist is None and self.joints is None:
-            return False
+    def finite(self) -> bool:
+        """All numbers are."""
         if self.T_world_wrist is not None and not np.isfinite(self.T_world_wrist).all():
             return False
         if self.keypoints is not None and not np.isfinite(self.keypoints).all():

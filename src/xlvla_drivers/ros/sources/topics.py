@@ -60,7 +60,7 @@ def looked(
 
 class Driver:
     """A side is seen whenever its wrist is published; its keypoints are the newest ones, unless
-    they are old.
+    they are old. Until the first wrist it is seen by its keypoints: a hand alone needs no more.
     """
 
     address = names.namespace(names.TRACKED_WRIST)
@@ -73,16 +73,34 @@ class Driver:
             self._keypoints[side] = Reader(node, topics.tracked_keypoints(side))
         # The newest keypoints and their stamp [ns].
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
+        self._without_wrist = dict(self._keypoints)
 
     def open(self) -> None:
         """Forgets old keypoints; topics need no connection."""
         self._newest.clear()
 
     def read(self, timeout_s: float) -> Sample | None:
-        return awaited(lambda: looked(self._wrists, self._tracked), timeout_s)
+        return awaited(self._look, timeout_s)
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def _look(self) -> Sample | None:
+        sample = looked(self._wrists, self._tracked)
+        if sample is None:
+            return looked(self._without_wrist, self._fingers)
+        for side in sample.sides:
+            self._without_wrist.pop(side, None)
+        return sample
+
+    def _fingers(self, side: Side, cloud: Any) -> TrackedSide | None:
+        try:
+            keypoints = geometry.points(cloud)
+        except XlvlaError as error:
+            self._keypoints[side].refuse(error)
+            return None
+        self._newest[side] = (nanoseconds(cloud.header.stamp), keypoints)
+        return TrackedSide(keypoints=keypoints)
 
     def _tracked(self, side: Side, wrist: Any) -> TrackedSide | None:
         stamp_ns = nanoseconds(wrist.header.stamp)

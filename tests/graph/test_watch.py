@@ -1,0 +1,125 @@
+"""`xlvla watch` shows whatever is published, by whomever, as text."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+pytest.importorskip("rclpy")
+
+from rclpy.context import Context
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header, String
+from visualization_msgs.msg import Marker, MarkerArray
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import participant, topics
+from xlvla.run import own_domain
+from xlvla_cli import watch
+from xlvla_cli.ros.topic_viewer import lines, message_type
+
+app = typer.Typer()
+watch.register(app)
+app.command("other")(lambda: None)  # with one command alone its name is left out
+
+JOINTS = ["left_arm_joint1", "left_arm_joint2"]
+STATUS = 'engaged \x1b[2J"'
+EVERY_S = 0.02
+
+
+@pytest.fixture(scope="module", autouse=True)
+def publishers():
+    """A node with joint states as drivers publish them, a status that is said once, and a topic
+    that is published as two types.
+    """
+    nodes = [participant_of_its_own(name) for name in ("talker", "other")]
+    node = nodes[0]
+    arm = topics.joint_states("left", "arm")
+    states = node.create_publisher(arm.type, arm.name, arm.qos)
+    status = node.create_publisher(String, "/lab/status", topics.LATCHED)
+    status.publish(String(data=STATUS))
+    for one, kind in zip(nodes, (String, Header), strict=True):
+        one.create_publisher(kind, "/lab/two_types", topics.LATCHED).publish(kind())
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(EVERY_S):
+            states.publish(JointState(name=JOINTS, position=[0.5, -0.25]))
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    for node in nodes:
+        participant.leave(node)
+
+
+def participant_of_its_own(name: str):
+    context = Context()
+    participant.join(context, own_domain())
+    return participant.node_without_services(name, context)
+
+
+def shown(*words: str) -> str:
+    done = CliRunner().invoke(app, ["watch", *words, "--domain", str(own_domain())])
+    if isinstance(done.exception, XlvlaError):
+        return str(done.exception)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_message_is_shown_by_the_names_of_its_fields():
+    first, *rest = shown("left/arm/joint_states", "--once").splitlines()
+    assert first.startswith("/left/arm/joint_states  sent ")
+    assert rest[-4:] == [
+        "  name: [left_arm_joint1, left_arm_joint2]",
+        "  position: [0.5, -0.25]",
+        "  velocity: []",
+        "  effort: []",
+    ]
+
+
+def test_what_was_said_before_is_shown_and_moves_no_cursor():
+    assert shown("/lab/status", "--once").splitlines()[1] == '  data: engaged \\x1b[2J"'
+
+
+def test_how_often_messages_come_is_counted():
+    words = shown("left/arm/joint_states", "--rate", "--once").split()
+    assert words[1] == "Hz" and 1 <= int(words[0]) <= 1.2 / EVERY_S
+
+
+def test_without_a_topic_all_are_listed_with_who_publishes_them():
+    row = next(line for line in shown().splitlines() if "/left/arm/joint_states" in line)
+    assert row.split() == ["/left/arm/joint_states", "sensor_msgs/JointState", "/talker"]
+
+
+def test_a_topic_that_cannot_be_shown_is_one_line():
+    assert shown("left/arm/joint_state", "--once").endswith(
+        "did you mean '/left/arm/joint_states'?"
+    )
+    assert shown("lab/two_types", "--once").endswith("two programs disagree")
+
+
+@pytest.mark.parametrize(
+    "name", ["os/msg/path", "lab_msgs/msg/Grip", "std_msgs/msg/Strin", "", "a.b"]
+)
+def test_only_a_package_of_messages_is_imported_for_the_name_of_a_type(name):
+    with pytest.raises(XlvlaError, match="not installed here"):
+        message_type(name)
+
+
+def test_what_is_long_is_cut_and_counted():
+    assert list(lines(Image(data=[7] * 100)))[-1] == f"data: [{', '.join(['7'] * 40)}, and 60 more]"
+    markers = MarkerArray(markers=[Marker(ns="chunk", id=7)] * 25)
+    text = list(lines(markers))
+    assert text[-1] == "markers: 5 more" and "markers[19]:" in text
+    assert "  ns: chunk" in text and "      x: 0" in text
+
+
+def test_numbers_that_are_none_are_shown_too():
+    assert "position: [nan, inf]" in list(lines(JointState(position=[math.nan, math.inf])))

@@ -1,0 +1,119 @@
+"""`xlvla doctor` names what a machine lacks, each with what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xlvla_cli import machine
+from xlvla_cli.machine import UsbPort
+
+SHELLS = {
+    "a domain that is no number": {"ROS_DOMAIN_ID": "lab"},
+    "middleware that is not there": {"RMW_IMPLEMENTATION": "rmw_none_cpp"},
+    "logs that cannot be written": {"ROS_LOG_DIR": "/proc/logs"},
+    "graphics nobody knows": {"MUJOCO_GL": "vulkan"},
+    "discovery switched off": {"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"},
+    "a range of discovery that is none": {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LAB"},
+}
+
+BROKEN = {
+    "ruckig": "raise ImportError('libcoal.so.3: cannot open shared object file: no such file')",
+    "torch": "raise RuntimeError('of another machine')",
+    "cv2": "import os; os.abort()",
+}
+"""Packages whose import fails: a library of the system's is missing, it raises, it ends the
+process.
+"""
+
+
+def levels(findings):
+    return [finding.level for finding in findings]
+
+
+def test_a_machine_on_which_the_tests_run_has_no_fault():
+    command = [sys.executable, "-m", "xlvla", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split()[:2] for line in done.stdout.splitlines() if line.strip()]
+    assert ["Python", "ok"] in rows and ["rclpy", "ok"] in rows and ["ruckig", "ok"] in rows
+
+
+@pytest.mark.parametrize("case", SHELLS)
+def test_what_is_wrong_with_a_shell_is_one_line(case, monkeypatch):
+    for name, value in SHELLS[case].items():
+        monkeypatch.setenv(name, value)
+    (fault,) = machine.shell(SHELLS[case])
+    assert fault.level == "fault"
+    assert next(iter(SHELLS[case])) in fault.line and "\n" not in fault.line
+
+
+def test_a_fault_of_a_shell_is_the_exit_code(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "lab")
+    command = [sys.executable, "-m", "xlvla", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ROS_DOMAIN_ID is 'lab'" in done.stdout
+
+
+def test_packages_that_cannot_be_imported_are_named(tmp_path, monkeypatch):
+    for module, text in BROKEN.items():
+        (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = {finding.what: finding for finding in machine.packages()}
+    assert {what for what, finding in found.items() if finding.level == "fault"} == set(BROKEN)
+    assert found["ruckig"].line.startswith("libcoal.so.3 is not installed on this machine")
+    assert found["torch"].line == "cannot be imported: RuntimeError: of another machine"
+    assert found["torch"].remedy.startswith("pip install --force-reinstall --no-deps torch==")
+    assert found["cv2"].line.startswith("cannot be imported")
+
+
+def test_shared_memory_that_was_left_unfinished_is_named_with_what_to_remove(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    assert levels(machine.shared(tmp_path)) == ["ok"]
+    (tmp_path / "fastrtps_port7400").write_bytes(bytes(64))
+    (fault,) = machine.shared(tmp_path)
+    assert fault.level == "fault" and f"rm {tmp_path}/fastrtps_port7400" in fault.line
+
+
+def test_a_machine_without_shared_memory_speaks_through_sockets(tmp_path):
+    (lack,) = machine.shared(tmp_path / "none")
+    assert lack.level == "lack" and "sockets" in lack.line
+
+
+def test_a_serial_adapter_that_keeps_answers_is_named_with_what_to_type(tmp_path):
+    device = tmp_path / "ttyUSB0"
+    device.touch()
+    port = UsbPort(device, device, "FT232R USB UART")
+    assert levels(machine.serial_ports([port], tmp_path)) == ["ok"]
+    timer = tmp_path / "drivers" / "ttyUSB0" / "latency_timer"
+    timer.parent.mkdir(parents=True)
+    timer.write_text("16\n")
+    (lack,) = machine.serial_ports([port], tmp_path / "drivers")
+    assert "keeps answers for 16 ms" in lack.line
+    assert lack.remedy == f"echo 1 | sudo tee {timer}"
+    assert levels(machine.serial_ports([], tmp_path)) == ["ok"]
+
+
+def test_a_device_that_may_not_be_read_is_named_with_its_group(tmp_path, monkeypatch):
+    (tmp_path / "video0").touch(mode=0o000)
+    (finding,) = machine.device_files(tmp_path)
+    # Root may read everything.
+    permitted = finding.level == "ok"
+    assert permitted == (Path("/proc/self").owner() == "root")
+    assert permitted or finding.remedy
+
+
+def test_what_every_machine_has_is_looked_at():
+    for findings in (
+        machine.python(),
+        machine.scheduling(),
+        machine.disk(Path.cwd()),
+        machine.gpu(),
+    ):
+        (finding,) = findings
+        assert finding.line and (finding.level != "lack" or finding.remedy)
+    assert machine.is_synchronised() in (True, False, None)
