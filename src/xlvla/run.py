@@ -44,6 +44,9 @@ _DEFAULTS = {
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
 
+AGAIN_S = 0.01
+"""After so long an interruption that was lost is raised again."""
+
 LONGEST_STOP_S = 15.0
 """After so long an interruption counts again."""
 
@@ -275,6 +278,19 @@ def interruptible() -> Generator[None]:
         asked_s = time.monotonic()
         raise KeyboardInterrupt
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        """Python ignores what is raised while an object is destroyed: then it is raised again."""
+        if asked_s < 0 or unraisable.exc_type is not KeyboardInterrupt:
+            reported(unraisable)
+            return
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
+    def again(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    reported = sys.unraisablehook
+    sys.unraisablehook = lost
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
@@ -294,6 +310,7 @@ def interruptible() -> Generator[None]:
             raise
         raise KeyboardInterrupt from error  # what native code that was interrupted made of it
     finally:
+        sys.unraisablehook = reported
         if asked_s < 0:
             for number, handler in before.items():
                 signal.signal(number, handler)

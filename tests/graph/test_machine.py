@@ -75,7 +75,10 @@ class Rig:
         assert words in self.said
 
     def ended(self) -> int:
-        code = self.process.wait(timeout=WAIT_S)
+        try:
+            code = self.process.wait(timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"goes on, with {list(self.nodes())}: {self.said}") from None
         self._listener.join(timeout=5)
         return code
 
