@@ -39,6 +39,11 @@ def own_segments(pid: int) -> set[str]:
     return {path for path in opened if SEGMENT.fullmatch(path)}
 
 
+def _heeds_hangup() -> None:
+    """Of tests that run under nohup it would be ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Rig:
     """`xlvla run` and what it prints."""
 
@@ -56,7 +61,11 @@ class Rig:
             *arguments,
         ]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=_heeds_hangup,
         )
         self.said = ""
         self._listener = threading.Thread(target=self._listen, daemon=True)
