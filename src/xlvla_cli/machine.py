@@ -85,13 +85,14 @@ def _package(package: _Package) -> Finding:
     except subprocess.TimeoutExpired:
         line = f"its import did not end within {IMPORT_TIMEOUT_S:.0f} s"
         return Finding(package.module, "fault", line)
+    version = _version(package.distribution)
     if done.returncode == 0:
-        return Finding(package.module, "ok", f"{_version(package)}, for {package.purpose}")
+        return Finding(package.module, "ok", f"{version}, for {package.purpose}")
     last = (done.stderr.strip().splitlines() or ["its import ended the process"])[-1]
     lacking = missing_library(ImportError(last))
     if lacking is not None:
         return Finding(package.module, "fault", lacking)
-    again = f"pip install --force-reinstall --no-deps {package.distribution}=={_version(package)}"
+    again = f"pip install --force-reinstall --no-deps {package.distribution}=={version}"
     return Finding(package.module, "fault", f"cannot be imported: {last}", again)
 
 
@@ -103,9 +104,9 @@ def _not_installed(package: _Package) -> Finding:
     return Finding(package.module, "lack", f"not installed: no {package.purpose}", remedy)
 
 
-def _version(package: _Package) -> str:
+def _version(distribution: str) -> str:
     try:
-        return metadata.version(package.distribution)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # of a sourced ROS, or by another name
         return os.environ.get("ROS_DISTRO") or "installed"
 
@@ -297,7 +298,7 @@ def gpu() -> Iterator[Finding]:
     if not found:
         yield Finding("GPU", "ok", "none: the shipped policy needs none")
         return
-    torch_version = metadata.version("torch") if find_spec("torch") else ""
+    torch_version = _version("torch")
     if torch_version.endswith("+cpu"):
         remedy = "install torch with CUDA, see pytorch.org"
         yield Finding("GPU", "lack", f"{found}, but torch {torch_version} cannot use it", remedy)

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 pytest.importorskip("rclpy")
 
-from rclpy.context import Context
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import Marker, MarkerArray
@@ -36,7 +35,7 @@ def publishers():
     """A node with joint states as drivers publish them, a status that is said once, and a topic
     that is published as two types.
     """
-    nodes = [participant_of_its_own(name) for name in ("talker", "other")]
+    nodes = [participant.node_of_its_own(name, own_domain()) for name in ("talker", "other")]
     node = nodes[0]
     arm = topics.joint_states("left", "arm")
     states = node.create_publisher(arm.type, arm.name, arm.qos)
@@ -57,12 +56,6 @@ def publishers():
     thread.join()
     for node in nodes:
         participant.leave(node)
-
-
-def participant_of_its_own(name: str):
-    context = Context()
-    participant.join(context, own_domain())
-    return participant.node_without_services(name, context)
 
 
 def shown(*words: str) -> str:

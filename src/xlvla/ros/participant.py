@@ -53,6 +53,17 @@ def node_without_services(name: str, context: Context | None = None) -> Node:
         raise no_node(error) from None
 
 
+def node_of_its_own(name: str, domain: int | None = None) -> Node:
+    """A node that is not spun, in a context of its own; `leave` ends both.
+
+    Args:
+        domain: ROS domain; None keeps the environment's.
+    """
+    context = Context()
+    join(context, domain)
+    return node_without_services(name, context)
+
+
 def leave(node: Node) -> None:
     """Takes a node and its process out of the graph, and their files out of shared memory."""
     node.destroy_node()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from std_msgs.msg import String
@@ -42,10 +41,8 @@ class Operator:
     def __init__(self, *, domain: int | None = None, record: bool = False):
         if fault := reach(False, os.environ).fault:
             raise XlvlaError(fault)
-        self._context = Context()
-        participant.join(self._context, domain)
-        self.node = participant.node_without_services("operator", self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self.node = participant.node_of_its_own("operator", domain)
+        self._executor = SingleThreadedExecutor(context=self.node.context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
         self._refused: deque[str] = deque(maxlen=MOST_LINES)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.network import reach
 from xlvla.ros import participant
-from xlvla.ros.neighbours import DISCOVERY_S, full_name
+from xlvla.ros.neighbours import DISCOVERY_S, UNNAMED, full_name
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.text import plain
@@ -67,9 +66,7 @@ class TopicViewer:
     def __init__(self, domain: int | None = None):
         if fault := reach(False, os.environ).fault:
             raise XlvlaError(fault)
-        self._context = Context()
-        participant.join(self._context, domain)
-        self._node = participant.node_without_services("topic_viewer", self._context)
+        self._node = participant.node_of_its_own("topic_viewer", domain)
 
     def __enter__(self) -> TopicViewer:
         return self
@@ -88,7 +85,7 @@ class TopicViewer:
         """
         wanted = f"/{name.lstrip('/')}"
         found = self._settled(wanted)
-        domain = self._context.get_domain_id()
+        domain = self._node.context.get_domain_id()
         if not found:
             raise XlvlaError(f"nothing is published on ROS domain {domain}: is a rig up?")
         if wanted not in found:
@@ -117,7 +114,8 @@ class TopicViewer:
             time.sleep(LOOK_S)
             before = found
             found = self._published()
-            if found != before:
+            unnamed = any(UNNAMED in topic.publishers for topic in found.values())
+            if unnamed or found != before:
                 settled_s = time.monotonic() + SETTLES_S
         return found
 

@@ -178,11 +178,15 @@ class TeleopLoop:
             side.publish_operator(self._seen_ns)
             self._health.tick(key)
         self._press(sample.buttons)
+        if self._any_follows:
+            self._publish_latents()
+
+    def _publish_latents(self) -> None:
         latents: dict[Side, np.ndarray] = {}
         for key, side in self._sides.items():
             if side.follower.fingers is not None:
                 latents[key] = side.follower.fingers.latent[None]
-        if latents and self._any_follows:
+        if latents:
             self._latent.publish(convert.latents(latents))
 
     @contextlib.contextmanager

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rclpy.context import Context
-
 from xlvla.errors import XlvlaError
 from xlvla.ros import participant
 from xlvla.ros.topics import Topic
@@ -31,9 +29,7 @@ class RogueNode:
         self._listeners = max(listeners, 1)
 
     def __enter__(self) -> RogueNode:
-        context = Context()
-        participant.join(context, self._domain)
-        self._node = participant.node_without_services(self.NAME, context)
+        self._node = participant.node_of_its_own(self.NAME, self._domain)
         self._publisher = self._node.create_publisher(
             self._topic.type, self._topic.name, self._topic.qos
         )
