@@ -102,14 +102,14 @@ class TopicViewer:
         return Reader(self._node, Topic(topic.name, kind, self._qos(topic), largest=LARGEST))
 
     def _settled(self, wanted: str = "") -> dict[str, Published]:
-        """What is published once nothing new was discovered for a while, and `wanted` was, if it is
-        there at all.
+        """What is published once every node had the time to be discovered; sooner where `wanted` was
+        and nothing new is.
         """
         give_up_s = time.monotonic() + DISCOVERY_S
         settled_s = time.monotonic() + SETTLES_S
         found = self._published()
         while time.monotonic() < give_up_s:
-            if time.monotonic() > settled_s and (not wanted or wanted in found):
+            if wanted in found and time.monotonic() > settled_s:
                 break
             time.sleep(LOOK_S)
             before = found
