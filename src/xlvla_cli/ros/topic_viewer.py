@@ -102,8 +102,8 @@ class TopicViewer:
         return Reader(self._node, Topic(topic.name, kind, self._qos(topic), largest=LARGEST))
 
     def _settled(self, wanted: str = "") -> dict[str, Published]:
-        """What is published once every node had the time to be discovered; sooner where `wanted` was
-        and nothing new is.
+        """What is published once every node had the time to be discovered; sooner where `wanted`
+        was and nothing new is.
         """
         give_up_s = time.monotonic() + DISCOVERY_S
         settled_s = time.monotonic() + SETTLES_S
