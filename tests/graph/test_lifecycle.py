@@ -14,12 +14,18 @@ pytest.importorskip("rclpy")
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from xlvla.ros import supervision
+from xlvla.ros import supervision, topics
 from xlvla.run import interruptible, own_domain
 from xlvla_cli.ros.operator import Operator
+
+LEADS_TO = {
+    Transition.TRANSITION_CONFIGURE: "inactive",
+    Transition.TRANSITION_CLEANUP: "unconfigured",
+    Transition.TRANSITION_ACTIVATE: "active",
+    Transition.TRANSITION_DEACTIVATE: "inactive",
+}
 
 
 @pytest.fixture
@@ -38,29 +44,23 @@ def waiting_node():
     assert process.wait(timeout=10) == 0
 
 
-def ask(operator: Operator, kind, name: str, request):
+def ask(operator: Operator, name: str, kind, **fields):
     """The answer of any service."""
-    client = operator.node.create_client(kind, name)
-    assert client.wait_for_service(20.0), f"no node provides {name}"
-    executor = SingleThreadedExecutor(context=operator.node.context)
-    executor.add_node(operator.node)
-    answer = client.call_async(request)
-    executor.spin_until_future_complete(answer, 20.0)
-    executor.remove_node(operator.node)
-    return answer.result()
+    client = operator.prepare(topics.Service(name, kind))
+    return operator.ask(client, kind.Request(**fields))
 
 
-def change(operator: Operator, transition: int) -> bool:
-    return ask(
-        operator,
-        ChangeState,
-        "/sim/change_state",
-        ChangeState.Request(transition=Transition(id=transition)),
-    ).success
+def state(operator: Operator, node: str = "sim") -> str:
+    return ask(operator, f"/{node}/get_state", GetState).current_state.label
 
 
-def state(operator: Operator) -> str:
-    return ask(operator, GetState, "/sim/get_state", GetState.Request()).current_state.label
+def change(operator: Operator, transition: int, node: str = "sim") -> bool:
+    """Whether a node is in the state that a transition leads to, after it was asked for it.
+
+    The answer itself does not say: when it is lost, the node is asked again for what it has done.
+    """
+    ask(operator, f"/{node}/change_state", ChangeState, transition=Transition(id=transition))
+    return state(operator, node) == LEADS_TO[transition]
 
 
 def steps(operator: Operator) -> bool:
@@ -78,7 +78,6 @@ def steps(operator: Operator) -> bool:
 
 def test_a_node_waits_for_its_lifecycle_manager_and_can_be_stopped_and_started_again(waiting_node):
     with Operator(domain=own_domain()) as operator:
-        operator.node.executor.remove_node(operator.node)
         assert state(operator) == "unconfigured"
         assert change(operator, Transition.TRANSITION_CONFIGURE)
         assert change(operator, Transition.TRANSITION_ACTIVATE)
@@ -92,10 +91,6 @@ def test_a_node_waits_for_its_lifecycle_manager_and_can_be_stopped_and_started_a
 
 def test_the_rig_of_a_node_cannot_be_changed_while_it_runs(waiting_node):
     with Operator(domain=own_domain()) as operator:
-        operator.node.executor.remove_node(operator.node)
-        request = SetParameters.Request(
-            parameters=[Parameter("rig", value="other").to_parameter_msg()]
-        )
-        assert (
-            not ask(operator, SetParameters, "/sim/set_parameters", request).results[0].successful
-        )
+        other = Parameter("rig", value="other").to_parameter_msg()
+        answer = ask(operator, "/sim/set_parameters", SetParameters, parameters=[other])
+        assert not answer.results[0].successful

@@ -202,7 +202,6 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
     process = subprocess.Popen(command, env=environment(**{supervision.PARENT: str(os.getpid())}))
     try:
         with Operator(domain=own_domain()) as operator:
-            operator.node.executor.remove_node(operator.node)
             told = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP] * 2
             for transition in [
                 *told,
@@ -217,8 +216,7 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
             assert operator.node.count_publishers(topics.DIAGNOSTICS.name) == 1
             assert operator.node.count_subscribers(topics.command("left", "arm").name) == 1
             reset = topics.SIM_RESET
-            answer = ask(operator, reset.type, reset.name, reset.type.Request())
-            assert answer is not None and answer.success
+            assert ask(operator, reset.name, reset.type).success
             assert change(operator, Transition.TRANSITION_DEACTIVATE) and change(
                 operator, Transition.TRANSITION_CLEANUP
             )
@@ -260,8 +258,7 @@ def held(operator: Operator, name: str) -> Held:
 @pytest.mark.parametrize("module", ["xlvla_drivers.nodes.motion", "xlvla.nodes.joint_states"])
 def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module):
     from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-    from test_lifecycle import ask
+    from test_lifecycle import change
 
     name = module.rpartition(".")[2]
     command = [
@@ -276,15 +273,9 @@ def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module
     ]
     process = subprocess.Popen(command, env=environment(**{supervision.PARENT: str(os.getpid())}))
 
-    def change(number: int) -> Held:
-        """Changes the node's state; what it has once nothing is added for a while."""
-        answer = ask(
-            operator,
-            ChangeState,
-            f"/{name}/change_state",
-            ChangeState.Request(transition=Transition(id=number)),
-        )
-        assert answer is not None and answer.success
+    def held_after(transition: int) -> Held:
+        """What the node has after a transition, once nothing is added for a while."""
+        assert change(operator, transition, name)
         looks = [held(operator, name)]
         since = time.monotonic()
         while time.monotonic() < since + SETTLED_S:
@@ -296,11 +287,10 @@ def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module
 
     try:
         with Operator(domain=own_domain()) as operator:
-            operator.node.executor.remove_node(operator.node)
-            first = change(Transition.TRANSITION_CONFIGURE)
-            bare = change(Transition.TRANSITION_CLEANUP)
+            first = held_after(Transition.TRANSITION_CONFIGURE)
+            bare = held_after(Transition.TRANSITION_CLEANUP)
             assert sum(bare[0].values()) < sum(first[0].values()) and not bare[1]
-            assert change(Transition.TRANSITION_CONFIGURE) == first
+            assert held_after(Transition.TRANSITION_CONFIGURE) == first
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0

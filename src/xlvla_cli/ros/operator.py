@@ -82,28 +82,34 @@ class Operator:
         """The message of the service's answer; raises XlvlaError where the service does not answer
         or refuses.
         """
-        client = self.prepare(service)
-        give_up = time.monotonic() + OFFER_TIMEOUT_S
-        while not client.service_is_ready():
-            idle()
-            if time.monotonic() > give_up:
-                raise XlvlaError(f"no node provides {service.name} ({OFFER_TIMEOUT_S:.0f} s)")
-            time.sleep(0.02)
-        request = service.type.Request(**fields)
-        answer = self._answer(client, request, idle)
-        if answer is None:
-            # A node that just died may have been asked: the second answer is the living one's.
-            answer = self._answer(client, request, idle)
-        if answer is None:
-            raise XlvlaError(f"{service.name} did not answer within {2 * ANSWER_TIMEOUT_S:.0f} s")
+        answer = self.ask(self.prepare(service), service.type.Request(**fields), idle)
         if not answer.success:
             raise XlvlaError(f"{service.name}: {answer.message}")
         return answer.message
 
-    def _answer(self, client: Any, request: Any, idle: Callable[[], None]) -> Any | None:
-        """The answer; None when there is none in time, as when a node that just died still seems to
-        offer the service.
+    def ask(self, client: Any, request: Any, idle: Callable[[], None] = lambda: None) -> Any:
+        """The answer of any service; raises XlvlaError where there is none.
+
+        A service is asked twice. A node that just died may have been asked first. And a server
+        throws its answer away where it has not discovered the client within 100 ms (Fast DDS),
+        which happens to the first question of a new client on a busy machine.
         """
+        give_up = time.monotonic() + OFFER_TIMEOUT_S
+        while not client.service_is_ready():
+            idle()
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"no node provides {client.srv_name} ({OFFER_TIMEOUT_S:.0f} s)")
+            time.sleep(0.02)
+        answer = self._answer(client, request, idle)
+        if answer is None:
+            answer = self._answer(client, request, idle)
+        if answer is None:
+            asked_s = 2 * ANSWER_TIMEOUT_S
+            raise XlvlaError(f"{client.srv_name} did not answer within {asked_s:.0f} s")
+        return answer
+
+    def _answer(self, client: Any, request: Any, idle: Callable[[], None]) -> Any | None:
+        """The answer; None when there is none in time."""
         future = client.call_async(request)
         give_up = time.monotonic() + ANSWER_TIMEOUT_S
         while not future.done() and time.monotonic() < give_up:
