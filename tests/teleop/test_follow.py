@@ -316,6 +316,23 @@ def test_a_hand_alone_is_closed_by_a_leaders_grip():
     np.testing.assert_allclose(led.goal.position, wanted, atol=0.02)
 
 
+def test_a_hand_keeps_its_grasp_while_only_the_wrist_is_seen_and_joins_the_fingers_anew():
+    led, here = follower(), start()
+    fist, open_hand = closed("right", 1.0), closed("right", 0.0)
+    led.see(TrackedSide(np.eye(4), open_hand), 0.0, 0.0)
+    led.close(here, 0.0)
+    frames = [fist] * 180 + [None] * 20 + [open_hand] * 180
+    goals = []
+    for k, fingers_seen in enumerate(frames, start=1):
+        led.see(TrackedSide(np.eye(4), fingers_seen), k * STEP_S, k * STEP_S)
+        goals.append(led.goal.position[7:])
+    np.testing.assert_array_equal(goals[180:200], [goals[179]] * 20)
+    gap = np.abs(goals[-1] - goals[200]).max()
+    assert gap > 1
+    # Within a second, and never faster than twice the mean speed: no jump.
+    assert np.abs(np.diff(goals[199:], axis=0)).max() < 2 * gap * STEP_S
+
+
 def test_an_arm_alone_follows_the_wrist_whatever_the_fingers_are():
     led, here = without("hand")
     led.see(TrackedSide(np.eye(4), np.zeros((21, 3))), 0.0, 0.0)

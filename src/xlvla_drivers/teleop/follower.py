@@ -21,8 +21,8 @@ from xlvla_drivers.teleop.smoothing import FINGERS, LEADER, Smooth, SmoothPose
 from xlvla_drivers.teleop.wrist import WristIk
 
 JOIN_S = 1.0
-"""How long fingers that are elsewhere than the operator's when the clutch is closed take to join
-them.
+"""How long fingers that are elsewhere than the operator's take to join them, when the clutch is
+closed or they are seen again.
 """
 
 NEAR_RAD = 0.8
@@ -114,8 +114,8 @@ class Follower:
         self._clutch: Clutch | None = None
         # Where the arm is commanded or measured to be [J] rad.
         self._robot: np.ndarray | None = None
-        # The hand's joints when the clutch was closed [H] rad, and for how long fingers have been
-        # joining the operator's since.
+        # The hand's joints when the clutch was closed or fingers were seen again [H] rad, and for
+        # how long they have been joining the operator's since.
         self._hand = np.zeros(len(self._lower) - self._split)
         self._joined_s = 0.0
         # Of an arm that follows a leader [J] rad: where it should be, and what is left of the gap
@@ -316,7 +316,7 @@ class Follower:
         assert self.goal is not None
         before = self.goal
         arm = self._arm(seen, before.position[: self._split], dt)
-        hand = self._fingers(seen, dt)
+        hand = self._fingers(seen, before.position[self._split :], dt)
         position = np.concatenate([arm, hand])
         velocity = np.clip((position - before.position) / dt, -self._speed, self._speed)
         # A low-pass filter of time constant SPEED_S.
@@ -348,10 +348,14 @@ class Follower:
             return ik.lower, ik.upper
         return self._robot - LEASH_RAD, self._robot + LEASH_RAD
 
-    def _fingers(self, seen: TrackedSide, dt: float) -> np.ndarray:
-        """Where the hand should be [H] rad."""
+    def _fingers(self, seen: TrackedSide, before: np.ndarray, dt: float) -> np.ndarray:
+        """Where the hand should be [H] rad: it keeps its grasp while fingers are not seen, and
+        joins them anew.
+        """
         if seen.keypoints is None or self.fingers is None:
-            return self._hand
+            self._hand = before
+            self._joined_s = 0.0
+            return before
         self._joined_s += dt
         share = min(self._joined_s / JOIN_S, 1.0)
         share = share * share * (3 - 2 * share)
