@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from xlvla import catalog
+from xlvla.errors import FOLDER_GONE
 from xlvla_cli import machine
 from xlvla_cli.machine import UsbPort
 
@@ -105,6 +108,91 @@ def test_a_device_that_may_not_be_read_is_named_with_its_group(tmp_path, monkeyp
     permitted = finding.level == "ok"
     assert permitted == (Path("/proc/self").owner() == "root")
     assert permitted or finding.remedy
+
+
+NODES = {
+    "settings that a library refuses": ({"RCUTILS_COLORIZED_OUTPUT": "some"}, "lack"),
+    "security without keys": ({"ROS_SECURITY_ENABLE": "true"}, "fault"),
+    "a profile that is not there": ({"FASTRTPS_DEFAULT_PROFILES_FILE": "/none.xml"}, "lack"),
+}
+
+
+@pytest.mark.parametrize("case", NODES)
+def test_a_node_that_does_not_start_in_this_shell_is_named_with_what_the_shell_sets(
+    case, monkeypatch
+):
+    pytest.importorskip("rclpy")
+    variables, level = NODES[case]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if level == "fault":
+        monkeypatch.setenv("ROS_SECURITY_STRATEGY", "Enforce")
+    (finding,) = machine.node()
+    assert finding.level == level
+    for name, value in variables.items():
+        assert f"{name}={value}" in finding.remedy
+
+
+def test_middleware_that_is_missing_is_no_fault_of_rclpy(monkeypatch):
+    pytest.importorskip("rclpy")
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_none_cpp")
+    (rclpy,) = (package for package in machine._PACKAGES if package.module == "rclpy")
+    assert machine._package(rclpy).level == "ok"
+
+
+def test_a_namesake_of_pyserial_is_named_and_hides_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "serial" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (pyserial,) = (entry for entry in machine._PACKAGES if entry.distribution == "pyserial")
+    found = machine._package(pyserial)
+    assert (found.what, found.level) == ("serial", "fault")
+    assert "pyserial" in found.remedy
+
+
+def test_entries_of_ones_own_that_are_not_there_are_named(monkeypatch):
+    names = ("XLVLA_CODEC", "XLVLA_HANDS", "XLVLA_POLICIES", "XLVLA_SHARE")
+    catalog.hands.cache_clear()
+    for name in names:
+        monkeypatch.setenv(name, "/nowhere")
+    findings = list(machine.own_entries())
+    assert [finding.what for finding in findings] == list(names)
+    assert all(finding.level == "fault" and "/nowhere" in finding.line for finding in findings)
+
+
+def test_a_folder_that_was_removed_is_named(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    (fault,) = machine.disk(machine._here())
+    assert (fault.level, fault.line) == ("fault", FOLDER_GONE)
+
+
+DRIVERS = {
+    "of another machine": "\x7fELF",
+    "that does not fit its kernel": "#!/bin/sh\necho no driver; exit 9\n",
+}
+
+
+@pytest.mark.parametrize("case", DRIVERS)
+def test_a_driver_of_a_gpu_that_does_not_answer_is_named(case, tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(DRIVERS[case])
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (lack,) = machine.gpu()
+    assert lack.level == "lack" and lack.remedy
+    assert "no driver" in lack.line or "Exec format error" in lack.line
+
+
+def test_a_device_of_an_unknown_group_or_one_that_is_gone_has_a_remedy(tmp_path):
+    device = tmp_path / "ttyUSB0"
+    assert machine._permission(device) == "plug it in again"
+    device.touch(mode=0o660)
+    if os.geteuid() == 0:
+        os.chown(device, 0, 54321)
+        assert "--group-add" in machine._permission(device)
 
 
 def test_what_every_machine_has_is_looked_at():

@@ -13,7 +13,7 @@ import pytest
 
 from rows import rows
 from xlvla import environment
-from xlvla.errors import machine_line
+from xlvla.errors import FOLDER_GONE, machine_line
 
 CHANGES = {
     "a domain that is no number": ({"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID is 'abc'"),
@@ -188,3 +188,17 @@ def test_a_disk_that_is_full_ends_a_command_with_a_line():
     ended = command("-c", FULL, "full")
     assert ended.returncode == 2
     assert "No space left on device" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_folder_that_was_removed_is_not_taken_for_a_full_disk(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert machine_line(FileNotFoundError(2, "No such file or directory")) == FOLDER_GONE
+
+
+def test_logs_in_the_home_of_nobody_end_no_look(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROS_LOG_DIR", "~nobody_at_all/logs")
+    assert environment.faults() == []

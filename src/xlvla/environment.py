@@ -111,7 +111,7 @@ def _log_fault() -> str:
             "HOME is not set, so ROS has no folder for its logs: set ROS_LOG_DIR to one that can "
             "be written"
         )
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))  # as ROS: one of nobody's home stays as it is
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -79,6 +79,18 @@ def missing_library(error: BaseException) -> str | None:
     return f"{name}.so{version} is not installed on this machine: {advice}"
 
 
+FOLDER_GONE = "the folder this shell is in was removed: cd to one that is there"
+
+
+def _is_somewhere() -> bool:
+    """Whether the working directory is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def machine_line(error: BaseException) -> str | None:
     """What a full disk, a lack of rights or libraries or the like prevented, as one line; None for
     any other error.
@@ -90,7 +102,9 @@ def machine_line(error: BaseException) -> str | None:
         return None
     if (
         error.errno == errno.ENOENT and error.filename is None
-    ):  # `tempfile` found no folder it can write to
+    ):  # `tempfile` found no folder it can write to, or none was asked for
+        if not _is_somewhere():
+            return FOLDER_GONE
         return f"{error.strerror}: is the disk full? TMPDIR names a folder elsewhere"
     if error.errno not in _OF_THE_MACHINE:
         return None

@@ -27,9 +27,10 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Look at this machine, this shell and what is installed; exit code 1 where nothing can run.
+    """Look at this machine, this shell and what is installed; exit code 1 where there is a fault.
 
-    A lack costs something, and its line says what; with a fault nothing starts.
+    A lack costs something, and its line says what; what has a fault does not work until it is
+    mended.
     """
     if ports:
         _name_ports()

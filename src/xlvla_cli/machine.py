@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from xlvla import environment, shared_memory
-from xlvla.errors import XlvlaError, missing_library
+from xlvla.errors import FOLDER_GONE, XlvlaError, missing_library
 from xlvla.network import reach
+from xlvla.text import uncoloured
 
 Level = Literal["ok", "lack", "fault"]
 
@@ -28,7 +29,7 @@ class Finding:
 
     Args:
         what: what was looked at.
-        level: a lack costs something, with a fault nothing starts.
+        level: a lack costs something; what has a fault does not work until it is mended.
         line: what is so, and what a lack costs.
         remedy: what to do about it; '' where there is nothing to do or the line says it.
     """
@@ -62,7 +63,8 @@ _PACKAGES = (
     _Package("torch", "torch", "training, and the policy with torch"),
     _Package("onnxruntime", "onnxruntime", "exported policies"),
     _Package("av", "av", "data sets"),
-    _Package("serial", "pyserial", "serial devices"),
+    # Another distribution, `serial`, has a module of the same name and no ports.
+    _Package("serial.tools.list_ports", "pyserial", "serial devices"),
 )
 
 IMPORT_TIMEOUT_S = 120.0
@@ -75,33 +77,42 @@ def packages() -> Iterator[Finding]:
 
 
 def _package(package: _Package) -> Finding:
-    if find_spec(package.module) is None:
-        return _not_installed(package)
+    name = package.module.partition(".")[0]
+    if find_spec(name) is None:
+        return _not_installed(package, name)
     command = [sys.executable, "-c", f"import {package.module}"]
+    # A middleware that is not there ends whatever imports rclpy, and is the shell's fault.
+    variables = {name: os.environ[name] for name in os.environ if name != "RMW_IMPLEMENTATION"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, errors="replace"
+            command,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_TIMEOUT_S,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         line = f"its import did not end within {IMPORT_TIMEOUT_S:.0f} s"
-        return Finding(package.module, "fault", line)
+        return Finding(name, "fault", line)
     version = _version(package.distribution)
     if done.returncode == 0:
-        return Finding(package.module, "ok", f"{version}, for {package.purpose}")
+        return Finding(name, "ok", f"{version}, for {package.purpose}")
     last = (done.stderr.strip().splitlines() or ["its import ended the process"])[-1]
     lacking = missing_library(ImportError(last))
     if lacking is not None:
-        return Finding(package.module, "fault", lacking)
-    again = f"pip install --force-reinstall --no-deps {package.distribution}=={version}"
-    return Finding(package.module, "fault", f"cannot be imported: {last}", again)
+        return Finding(name, "fault", lacking)
+    wanted = f"{package.distribution}=={version}" if version[0].isdigit() else package.distribution
+    again = f"pip install --force-reinstall --no-deps {wanted}"
+    return Finding(name, "fault", f"cannot be imported: {last}", again)
 
 
-def _not_installed(package: _Package) -> Finding:
+def _not_installed(package: _Package, name: str) -> Finding:
     from xlvla_cli.app import EXTRAS
 
-    extra = EXTRAS.get(package.module, "ros" if package.module == "rclpy" else "")
+    extra = EXTRAS.get(name, "ros" if name == "rclpy" else "")
     remedy = f"pip install 'xlvla[{extra}]'" if extra else f"pip install {package.distribution}"
-    return Finding(package.module, "lack", f"not installed: no {package.purpose}", remedy)
+    return Finding(name, "lack", f"not installed: no {package.purpose}", remedy)
 
 
 def _version(distribution: str) -> str:
@@ -123,6 +134,68 @@ def shell(variables: Mapping[str, str]) -> Iterator[Finding]:
         middleware = variables.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp"
         where = f"ROS domain {environment.domain()}, {middleware}"
         yield Finding("discovery", "ok", f"{where}, {scope.line}")
+
+
+_A_NODE = "from xlvla.ros import participant as p; p.leave(p.node_of_its_own('doctor'))"
+NODE_TIMEOUT_S = 60.0
+
+
+def node() -> Iterator[Finding]:
+    """Whether a node starts in this shell: what its libraries read of it is more than is known
+    here (keys, profiles, formats of logs).
+    """
+    command = [sys.executable, "-c", _A_NODE]
+    remedy = f"look at what this shell sets: {', '.join(_of_ros(os.environ)) or 'nothing of ROS'}"
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=NODE_TIMEOUT_S, errors="replace"
+        )
+    except subprocess.TimeoutExpired:
+        line = f"it did not start and end within {NODE_TIMEOUT_S:.0f} s"
+        yield Finding("a node", "fault", line, remedy)
+        return
+    # Fast DDS says what it refuses on the standard output.
+    said = uncoloured(done.stdout + done.stderr).strip().splitlines()
+    if done.returncode:
+        last = said[-1] if said else "it says nothing"
+        yield Finding("a node", "fault", f"does not start: {last}", remedy)
+    elif said:
+        yield Finding("a node", "lack", f"starts, but says: {said[-1]}", remedy)
+    else:
+        yield Finding("a node", "ok", "starts and ends")
+
+
+def _of_ros(variables: Mapping[str, str]) -> list[str]:
+    """Settings of ROS and of its middleware in an environment."""
+    prefixes = ("ROS_", "RMW_", "RCUTILS_", "RCL_", "FASTRTPS_", "FASTDDS_", "CYCLONEDDS_")
+    return sorted(f"{name}={variables[name]}" for name in variables if name.startswith(prefixes))
+
+
+def own_entries() -> Iterator[Finding]:
+    """Whether what this shell names of one's own is there."""
+    from xlvla import catalog, codec
+
+    looks = {
+        "XLVLA_CODEC": codec.in_use,
+        "XLVLA_HANDS": catalog.hands,
+        "XLVLA_POLICIES": catalog.own_policies,
+        "XLVLA_SHARE": _shared_folders,
+    }
+    for name, look in looks.items():
+        if not os.environ.get(name):
+            continue
+        try:
+            look()
+        except XlvlaError as error:
+            yield Finding(name, "fault", str(error))
+        else:
+            yield Finding(name, "ok", os.environ[name])
+
+
+def _shared_folders() -> None:
+    folder = Path(os.environ["XLVLA_SHARE"])
+    if not (folder / "urdf").is_dir():
+        raise XlvlaError(f"XLVLA_SHARE names {folder}, which has no folder 'urdf': unset it")
 
 
 LEAST_SHARED_MB = 32.0
@@ -189,15 +262,37 @@ def serial_ports(ports: Sequence[UsbPort], drivers: Path) -> Iterator[Finding]:
     for port in ports:
         title = f"{port.name}: {port.title}" if port.title else str(port.name)
         timer = drivers / port.device.name / "latency_timer"
-        kept_ms = int(timer.read_text()) if timer.is_file() else 0
+        kept_ms = _milliseconds(timer)
         if not os.access(port.device, os.R_OK | os.W_OK):
-            remedy = f"sudo usermod -aG {port.device.group()} $USER, then log in again"
-            yield Finding("serial ports", "lack", f"{title}: permission denied", remedy)
+            line = f"{title}: permission denied"
+            yield Finding("serial ports", "lack", line, _permission(port.device))
         elif kept_ms > SLOW_MS:
             line = f"{title}: keeps answers for {kept_ms} ms"
             yield Finding("serial ports", "lack", line, f"echo 1 | sudo tee {timer}")
         else:
             yield Finding("serial ports", "ok", title)
+
+
+def _milliseconds(timer: Path) -> int:
+    """What a file of an adapter's settings says; 0 where there is none, or no longer."""
+    try:
+        return int(timer.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _permission(device: Path) -> str:
+    """How this user comes to read and write a device file."""
+    try:
+        group = device.group()
+        for_group = device.stat().st_mode & 0o060 == 0o060
+    except FileNotFoundError:
+        return "plug it in again"
+    except KeyError:  # of the host of a container
+        group, for_group = "", False
+    if not for_group or group == "root":
+        return "give a group of yours the device by a udev rule; in a container: --group-add"
+    return f"sudo usermod -aG {group} $USER, then log in again"
 
 
 SERIAL_DRIVERS = Path("/sys/bus/usb-serial/devices")
@@ -210,10 +305,8 @@ def device_files(folder: Path = Path("/dev")) -> Iterator[Finding]:
         refused = [path for path in there if not os.access(path, os.R_OK | os.W_OK)]
         if refused:
             names = ", ".join(map(str, refused))
-            remedy = f"sudo usermod -aG {refused[0].group()} $USER, then log in again"
-            if refused[0].group() == "root":
-                remedy = "give its group the device by a udev rule"
-            yield Finding(what, "lack", f"{names}: permission denied", remedy)
+            line = f"{names}: permission denied"
+            yield Finding(what, "lack", line, _permission(refused[0]))
         elif there:
             yield Finding(what, "ok", ", ".join(map(str, there)))
 
@@ -279,7 +372,11 @@ def is_synchronised() -> bool | None:
 LEAST_GB = 5.0
 
 
-def disk(folder: Path) -> Iterator[Finding]:
+def disk(folder: Path | None) -> Iterator[Finding]:
+    """How much is free where the command was called; None where that folder is gone."""
+    if folder is None:
+        yield Finding("disk", "fault", FOLDER_GONE)
+        return
     free_gb = shutil.disk_usage(folder).free / 1e9
     where = f"{free_gb:.1f} GB free in {folder}"
     if free_gb > LEAST_GB:
@@ -288,13 +385,25 @@ def disk(folder: Path) -> Iterator[Finding]:
         yield Finding("disk", "lack", f"{where}: recordings end when it is full", "free some space")
 
 
+def _here() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
 def gpu() -> Iterator[Finding]:
     """Whether there is a GPU, and whether torch can use it."""
     asked = shutil.which("nvidia-smi")
-    found = ""
-    if asked:
-        done = subprocess.run([asked, "-L"], capture_output=True, text=True, timeout=30)
-        found = done.stdout.strip() if done.returncode == 0 else ""
+    if not asked:
+        yield Finding("GPU", "ok", "none: the shipped policy needs none")
+        return
+    try:
+        found = _said(asked, "-L")
+    except (OSError, subprocess.SubprocessError) as error:
+        line = f"{asked} does not answer: {error}; the shipped policy needs no GPU"
+        yield Finding("GPU", "lack", line, "install or load the driver again, or reboot")
+        return
     if not found:
         yield Finding("GPU", "ok", "none: the shipped policy needs none")
         return
@@ -306,17 +415,33 @@ def gpu() -> Iterator[Finding]:
         yield Finding("GPU", "ok", found)
 
 
+def _said(*command: str) -> str:
+    """What a program prints; raises where it fails, with its first line."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise subprocess.SubprocessError(said[0] if said else f"exit code {done.returncode}")
+    return done.stdout.strip()
+
+
 def examined() -> Iterator[Finding]:
     """Everything, one after the other."""
     yield from python()
-    yield from packages()
+    found = list(packages())
+    yield from found
+    working = {finding.what for finding in found if finding.level == "ok"}
     yield from shell(os.environ)
+    yield from own_entries()
     if not environment.faults():  # the ROS domain may be one of them
-        yield from shared()
-    if find_spec("serial") is not None:
+        shares = list(shared())
+        yield from shares
+        waits = any(finding.level == "fault" for finding in shares)
+        if "rclpy" in working and not waits:
+            yield from node()
+    if "serial" in working:
         yield from serial_ports(usb_ports(), SERIAL_DRIVERS)
     yield from device_files()
     yield from scheduling()
     yield from clock()
-    yield from disk(Path.cwd())
+    yield from disk(_here())
     yield from gpu()
