@@ -43,7 +43,7 @@ def watch(
         if rate:
             _print_rate(reader, once)
         else:
-            _print_messages(reader, once)
+            _print_messages(viewer, reader, once)
 
 
 def _list(viewer: TopicViewer) -> None:
@@ -51,16 +51,20 @@ def _list(viewer: TopicViewer) -> None:
     from xlvla.text import plain
     from xlvla_cli.tables import table
 
+    published = viewer.published()
+    if not published:
+        raise viewer.nothing
     found = table("Topics", "topic", "type", "published by")
-    for topic in viewer.published():
+    for topic in published:
         types = ", ".join(plain(kind).replace("/msg/", "/") for kind in topic.types)
         found.add_row(plain(topic.name), types, ", ".join(plain(name) for name in topic.publishers))
     screen.console().print(found)
 
 
-def _print_messages(reader: Reader[Any], once: bool) -> None:
+def _print_messages(viewer: TopicViewer, reader: Reader[Any], once: bool) -> None:
     from xlvla_cli.ros.topic_viewer import lines
 
+    began_ns = time.time_ns()
     came_s = time.monotonic()
     while True:
         for raw in reader.every_raw():
@@ -68,17 +72,18 @@ def _print_messages(reader: Reader[Any], once: bool) -> None:
             message = reader.read(raw)
             if message is None:  # its refusal is in the log
                 continue
-            typer.echo(_heading(reader.topic.name, raw))
+            typer.echo(_heading(reader.topic.name, raw, began_ns))
             for line in lines(message):
                 typer.echo(f"  {line}")
             if once:
                 return
-        came_s = _told_if_silent(reader, came_s)
+        came_s = _told_if_silent(viewer, reader.topic.name, came_s)
         time.sleep(LOOK_S)
 
 
 def _print_rate(reader: Reader[Any], once: bool) -> None:
-    """Once a second: messages and bytes, and how long the oldest was on its way."""
+    """Once a second: messages and bytes, and how long the slowest was on its way."""
+    began_ns = time.time_ns()
     while True:
         end_s = time.monotonic() + 1
         came: list[Raw] = []
@@ -86,24 +91,28 @@ def _print_rate(reader: Reader[Any], once: bool) -> None:
             came += reader.every_raw()
             time.sleep(LOOK_S)
         size = sum(len(raw.data) for raw in came)
-        late = max((raw.came_ns - raw.sent_ns for raw in came), default=0)
-        typer.echo(
-            f"{len(came):5d} Hz  {size / 1e3:9.1f} kB/s  at most {late / 1e6:.1f} ms on its way"
-        )
+        on_their_way_ns = [raw.came_ns - raw.sent_ns for raw in came if raw.sent_ns >= began_ns]
+        line = f"{len(came):5d} Hz  {size / 1e3:9.1f} kB/s"
+        if on_their_way_ns:
+            line += f"  at most {max(on_their_way_ns) / 1e6:.1f} ms on its way"
+        typer.echo(line)
         if once:
             return
 
 
-def _heading(name: str, raw: Raw) -> str:
+def _heading(name: str, raw: Raw, began_ns: int) -> str:
     sent = time.strftime("%H:%M:%S", time.localtime(raw.sent_ns / 1e9))
     milliseconds = raw.sent_ns // 1_000_000 % 1000
+    if raw.sent_ns < began_ns:  # its publisher keeps it for whoever comes later
+        return f"{name}  sent {sent}.{milliseconds:03d}, before this began"
     on_its_way_ms = (raw.came_ns - raw.sent_ns) / 1e6
     return f"{name}  sent {sent}.{milliseconds:03d}, {on_its_way_ms:.1f} ms on its way"
 
 
-def _told_if_silent(reader: Reader[Any], came_s: float) -> float:
+def _told_if_silent(viewer: TopicViewer, name: str, came_s: float) -> float:
     """Since when nothing has come, or when that was said."""
     if time.monotonic() < came_s + SILENT_S:
         return came_s
-    typer.echo(f"{reader.topic.name}: nothing for {SILENT_S:.0f} s", err=True)
+    there = "its publisher is there" if viewer.is_published(name) else "nobody publishes it now"
+    typer.echo(f"{name}: nothing for {SILENT_S:.0f} s, {there}", err=True)
     return time.monotonic()

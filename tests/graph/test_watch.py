@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import Marker, MarkerArray
@@ -78,7 +79,22 @@ def test_a_message_is_shown_by_the_names_of_its_fields():
 
 
 def test_what_was_said_before_is_shown_and_moves_no_cursor():
-    assert shown("/lab/status", "--once").splitlines()[1] == '  data: engaged \\x1b[2J"'
+    heading, text = shown("/lab/status", "--once").splitlines()
+    assert text == '  data: engaged \\x1b[2J"'
+    # It was kept, and not on its way since.
+    assert heading.endswith("before this began")
+
+
+def test_a_viewer_is_nobody_who_publishes():
+    alone = 1 + own_domain() % 100
+    for words in ([], ["motion/status"]):
+        done = CliRunner().invoke(app, ["watch", *words, "--domain", str(alone)])
+        assert f"nothing is published on ROS domain {alone}" in str(done.exception)
+    assert "topic_viewer" not in shown()
+
+
+def test_a_byte_is_a_number():
+    assert "level: 2" in list(lines(DiagnosticStatus(level=DiagnosticStatus.ERROR)))
 
 
 def test_how_often_messages_come_is_counted():

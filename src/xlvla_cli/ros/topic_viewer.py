@@ -20,7 +20,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from xlvla.errors import XlvlaError, unknown
 from xlvla.network import reach
 from xlvla.ros import participant
-from xlvla.ros.neighbours import DISCOVERY_S, UNNAMED, full_name
+from xlvla.ros.neighbours import DISCOVERY_S, UNNAMED, full_name, own_name
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.text import plain
@@ -48,7 +48,7 @@ class Published:
     Args:
         types: its message types (`sensor_msgs/msg/JointState`); more than one where publishers
             disagree.
-        publishers: full names of the nodes that publish it.
+        publishers: full names of the nodes that publish it; viewers are left out.
     """
 
     name: str
@@ -85,12 +85,25 @@ class TopicViewer:
         """
         wanted = f"/{name.lstrip('/')}"
         found = self._settled(wanted)
-        domain = self._node.context.get_domain_id()
         if not found:
-            raise XlvlaError(f"nothing is published on ROS domain {domain}: is a rig up?")
+            raise self.nothing
         if wanted not in found:
+            domain = self._node.context.get_domain_id()
             raise unknown(f"topic published on ROS domain {domain}", wanted, sorted(found))
         return found[wanted]
+
+    @property
+    def nothing(self) -> XlvlaError:
+        """The error where nobody else is on the domain."""
+        domain = self._node.context.get_domain_id()
+        return XlvlaError(
+            f"nothing is published on ROS domain {domain}: is a rig up, and on this domain "
+            "(ROS_DOMAIN_ID, --domain)?"
+        )
+
+    def is_published(self, name: str) -> bool:
+        """Whether somebody publishes a topic of this full name now."""
+        return bool(self._node.get_publishers_info_by_topic(name))
 
     def subscribe(self, topic: Published) -> Reader[Any]:
         """A reader of a topic, with the QoS of its publishers."""
@@ -122,11 +135,12 @@ class TopicViewer:
     def _published(self) -> dict[str, Published]:
         found: dict[str, Published] = {}
         for name, types in self._node.get_topic_names_and_types():  # pyright: ignore
-            publishers = [
+            publishers = {
                 full_name(entry.node_name, entry.node_namespace)
                 for entry in self._node.get_publishers_info_by_topic(name)
-            ]
-            if publishers:
+            }
+            # Every node publishes a log and its parameters, this one and other viewers, too.
+            if publishers := publishers - {own_name(self._node)}:
                 found[name] = Published(name, tuple(types), tuple(sorted(publishers)))
         return found
 
@@ -208,7 +222,9 @@ def _is_time(value: Any) -> bool:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return plain(value, longest=LONGEST_TEXT)
-    if isinstance(value, (list, tuple, array.array, np.ndarray, bytes)):
+    if isinstance(value, bytes):  # an octet
+        return str(int.from_bytes(value, "little"))
+    if isinstance(value, (list, tuple, array.array, np.ndarray)):
         shown = ", ".join(_text(entry) for entry in value[:MOST_NUMBERS])
         more = len(value) - MOST_NUMBERS
         return f"[{shown}, and {more} more]" if more > 0 else f"[{shown}]"
