@@ -196,6 +196,32 @@ def test_a_tracker_on_topics_is_seen_with_its_fingers(node):
     assert sample.stamp_s == 5.0
 
 
+def test_fingers_on_topics_are_seen_before_their_wrist_and_once_it_is_silent_again(node):
+    source = trackers.Driver("", ("right",), trackers.Options(), node)
+    wrists, clouds = (
+        node.create_publisher(topic.type, topic.name, topic.qos)
+        for topic in (topics.tracked_wrist("right"), topics.tracked_keypoints("right"))
+    )
+    until(lambda: wrists.get_subscription_count() and clouds.get_subscription_count())
+    pose, hand = person.hand("right", 2.0)
+
+    def seen(*, with_wrist):
+        def look():
+            clouds.publish(geometry.cloud(hand, 5_000_000_000, "wrist"))
+            if with_wrist:
+                wrists.publish(geometry.pose(pose, 5_000_000_000, "operator"))
+            sample = source.read(0.02)
+            if sample is None or sample.sides["right"].keypoints is None:
+                return None
+            return (sample.sides["right"].T_world_wrist is not None) == with_wrist
+
+        return until(look)
+
+    assert seen(with_wrist=False)
+    assert seen(with_wrist=True)
+    assert seen(with_wrist=False)
+
+
 POSE = """std_msgs/Header header
 geometry_msgs/Pose pose
 ================================================================================

@@ -182,7 +182,7 @@ class Follower:
                 raise XlvlaError("the tracker gave no fingers, and a hand alone follows them only")
             return TrackedSide(keypoints=tracked.keypoints)
         if tracked.T_world_wrist is None and tracked.joints is None:
-            raise XlvlaError("the tracker gave no finite pose")
+            raise XlvlaError("the tracker gave no wrist, and an arm follows that")
         if self.fingers is None:
             return TrackedSide(tracked.T_world_wrist, joints=tracked.joints)
         return tracked

@@ -16,7 +16,7 @@ class Options:
     Args:
         gloves: numbers of the gloves, whose topics are `/manus_glove_<number>`.
         arms: the source of the wrists or arms, such as leader, exoskeleton or topics (wrist
-            trackers).
+            trackers). A side is seen when it sees it, a hand without an arm, too.
         arms_address, arms_options: its `address` and `options`.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,7 +61,7 @@ def looked(
 
 class Driver:
     """A side is seen whenever its wrist is published; its keypoints are the newest ones, unless
-    they are old. Until the first wrist it is seen by its keypoints: a hand alone needs no more.
+    they are old. While its wrist is silent it is seen by its keypoints: a hand alone needs no more.
     """
 
     address = names.namespace(names.TRACKED_WRIST)
@@ -73,7 +74,8 @@ class Driver:
             self._keypoints[side] = Reader(node, topics.tracked_keypoints(side))
         # The newest keypoints and their stamp [ns].
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
-        self._without_wrist = dict(self._keypoints)
+        # When the wrist of each side came last [s, monotonic clock].
+        self._wrist_s: dict[Side, float] = dict.fromkeys(sides, -math.inf)
 
     def open(self) -> None:
         """Forgets old keypoints; topics need no connection."""
@@ -86,12 +88,16 @@ class Driver:
         """Nothing to close."""
 
     def _look(self) -> Sample | None:
+        now_s = time.monotonic()
         sample = looked(self._wrists, self._tracked)
-        if sample is None:
-            return looked(self._without_wrist, self._fingers)
-        for side in sample.sides:
-            self._without_wrist.pop(side, None)
-        return sample
+        if sample is not None:
+            self._wrist_s.update(dict.fromkeys(sample.sides, now_s))
+            return sample
+        silent: dict[Side, Reader] = {}
+        for side, reader in self._keypoints.items():
+            if now_s - self._wrist_s[side] > SILENCE_S:
+                silent[side] = reader
+        return looked(silent, self._fingers)
 
     def _fingers(self, side: Side, cloud: Any) -> TrackedSide | None:
         try:
