@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 
 import pytest
@@ -120,6 +121,12 @@ def test_a_topic_that_cannot_be_shown_is_one_line():
 def test_only_a_package_of_messages_is_imported_for_the_name_of_a_type(name):
     with pytest.raises(XlvlaError, match="not installed here"):
         message_type(name)
+
+
+def test_a_type_that_bears_the_name_of_the_program_itself_is_not_installed(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as of an installed command
+    with pytest.raises(XlvlaError, match="not installed here"):
+        message_type("__main__/msg/String")
 
 
 def test_what_is_long_is_cut_and_counted():

@@ -177,7 +177,10 @@ def message_type(name: str) -> Any:
 
 
 def _has_messages(package: str) -> bool:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # `__main__`, of a script
+        return False
     folders = spec.submodule_search_locations if spec else None
     return any((Path(folder) / "msg" / "__init__.py").is_file() for folder in folders or ())
 
