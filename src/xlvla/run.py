@@ -254,6 +254,19 @@ def own_domain() -> int:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
+    """What is inside is ended by signals (`ended_by_signals`), and what speaks ROS in it keeps to
+    this machine, unless the shell says otherwise.
+    """
+    for key, value in _DEFAULTS.items():
+        if key.startswith("RCUTILS_"):
+            os.environ.setdefault(key, value)
+    reach(False, os.environ).apply(os.environ)
+    with ended_by_signals():
+        yield
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Generator[None]:
     """The first SIGINT, SIGTERM or SIGHUP ends what is inside by KeyboardInterrupt, with everything
     cleaned up on the way.
 
@@ -261,8 +274,6 @@ def interruptible() -> Generator[None]:
     disorder. SIGINT counts too where this process was started with it ignored, as shells do in the
     background: a rig must be stoppable. SIGHUP does not where it is ignored, by nohup. After an
     interruption the process is about to end, and goes on to heed signals so.
-
-    What speaks ROS inside keeps to this machine, unless the shell says otherwise.
     """
     asked_s = float("-inf")
 
@@ -295,14 +306,6 @@ def interruptible() -> Generator[None]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
-    os.environ.update(
-        {
-            key: value
-            for key, value in _DEFAULTS.items()
-            if key.startswith("RCUTILS_") and key not in os.environ
-        }
-    )
-    reach(False, os.environ).apply(os.environ)
     try:
         yield
     except Exception as error:

@@ -33,9 +33,10 @@ def watch(
     domain: Domain = None,
 ) -> None:
     """Show what is published on a topic, or which topics are; ends at Ctrl-C."""
+    from xlvla.run import ended_by_signals
     from xlvla_cli.ros.topic_viewer import TopicViewer
 
-    with TopicViewer(domain) as viewer:
+    with ended_by_signals(), TopicViewer(domain) as viewer:
         if not topic:
             _list(viewer)
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
 import sys
 import threading
 
@@ -96,6 +98,18 @@ def test_a_viewer_is_nobody_who_publishes():
 
 def test_a_byte_is_a_number():
     assert "level: 2" in list(lines(DiagnosticStatus(level=DiagnosticStatus.ERROR)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_signal_ends_it_it_ends_in_order(number):
+    command = [sys.executable, "-m", "xlvla", "watch", "left/arm/joint_states"]
+    process = subprocess.Popen(
+        [*command, "--domain", str(own_domain())], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and b"Traceback" not in said
 
 
 def test_how_often_messages_come_is_counted():
