@@ -43,10 +43,18 @@ WORDS = (
 
 
 def mutated(content: bytes, seed: int) -> bytes:
-    """The content with one to three pieces of damage: flipped bits, a cut tail, a piece missing,
-    twice, or replaced.
+    """Something else than the content, which is not empty: with one to three pieces of damage,
+    which are flipped bits, a cut tail, a piece missing, twice, or replaced.
     """
     rng = random.Random(seed)
+    damaged = content
+    # A tail may be cut off behind the end, or a piece replaced by the same
+    while damaged == content:
+        damaged = _damaged(content, rng)
+    return damaged
+
+
+def _damaged(content: bytes, rng: random.Random) -> bytes:
     damaged = bytearray(content)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(damaged) + 1)

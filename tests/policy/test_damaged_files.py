@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from mutations import SEEDS, mutated, survived
+from mutations import SEEDS, mutated, outcomes, survived
 from xlvla import codec as codecs
 from xlvla import human_codec
 from xlvla.codec import Codec
@@ -181,8 +181,15 @@ def test_a_damaged_file_of_an_exported_folder_is_one_line(name, exported, codec,
     def read() -> None:
         engine_onnx.load(exported, device="cpu", half=False, threads=1, codec=codec.hash)
 
-    counts = survived(exported / name, read, seeds)
-    assert counts[False] > len(seeds) * 0.9
+    path = exported / name
+    whole = engine_onnx.identity(json.loads((exported / engine_onnx.CARD).read_bytes()))
+    for seed, line in outcomes(path, read, seeds):
+        if line is None:
+            # Of a card, blanks and what no policy is made of may change
+            assert name == engine_onnx.CARD, seed
+            assert engine_onnx.identity(json.loads(path.read_bytes())) == whole, seed
+        else:
+            assert name in line or exported.name in line, (seed, line)
     read()
 
 
