@@ -86,8 +86,8 @@ class Common:
 
 
 def agree(moves: Sequence[Move]) -> dict[Path, Common]:
-    """What goes into every data set; raises XlvlaError where episodes cannot stand in one, before
-    anything is written.
+    """What goes into every data set; raises XlvlaError where episodes cannot stand in one, or rows
+    or pictures are missing, before anything is written.
     """
     sources: dict[Path, dict[Path, Dataset]] = {}
     for move in moves:
@@ -97,7 +97,10 @@ def agree(moves: Sequence[Move]) -> dict[Path, Common]:
                 f"{data.root} does not say whose hands it shows: `xlvla data import` it first"
             )
         sources.setdefault(move.root, {})[data.root] = data
-    return {root: _common(root, list(some.values())) for root, some in sources.items()}
+    common = {root: _common(root, list(some.values())) for root, some in sources.items()}
+    for move in moves:
+        move.stored.data.require_pace(move.stored.row)
+    return common
 
 
 def _common(root: Path, sources: Sequence[Dataset]) -> Common:

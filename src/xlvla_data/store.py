@@ -147,8 +147,11 @@ class Stored:
         return self.row.length / self.data.info.fps
 
     def read(self) -> Episode:
-        """The episode; its pictures stay on disk until they are gone through."""
+        """The episode; its pictures stay on disk until they are gone through. Raises XlvlaError
+        where it cannot be read, or lacks a row or a picture of a frame.
+        """
         info = self.data.info
+        self.data.require_pace(self.row)
         joints = _joints(self.data)
         columns = self.data.columns(self.row)
         action = _by_part(joints, info.features[layout.ACTION], columns[layout.ACTION])

@@ -5,13 +5,15 @@ line, and a depth map never becomes a colour picture.
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sets_of_others as others
-from made_episodes import bar, episode, picture, run, stamped, touched
+from made_episodes import WIDTH, bar, episode, picture, run, stamped, touched
 from sets_of_others import DEPTH, FRONT, JOINTS
 
 from xlvla.errors import XlvlaError
@@ -334,3 +336,61 @@ def test_a_description_that_cannot_be_is_one_line(tmp_path, entry):
     with pytest.raises(XlvlaError, match=r"info\.json does not describe a LeRobot data set: "):
         Dataset(root)
     assert json.loads((root / layout.INFO).read_text())
+
+
+def shown_at(root, times_s):
+    """Puts one video of pictures at these times [s] in place of an episode's, as a camera writes
+    that drops some.
+    """
+    (path,) = (root / "videos").rglob("*.mp4")
+    with av.open(str(path), "w", format="mp4") as file:
+        stream = file.add_stream("libx264", rate=20, options={"g": "2", "bf": "0", "crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 90000)
+        for time_s in times_s:
+            pixels = np.ascontiguousarray(picture(round(20 * time_s)))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(time_s * 90000), Fraction(1, 90000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+def refused_where_frames_are_counted(root, to, complaint):
+    """Neither merged nor read for training; said by check."""
+    with pytest.raises(XlvlaError, match=complaint):
+        run("merge", root, "--to", to / "merged")
+    assert not (to / "merged").exists()
+    with pytest.raises(XlvlaError, match=complaint):
+        store.find(root)[0].read()
+    text, code = run("check", root)
+    assert code == 1, text
+    return text
+
+
+def test_pictures_that_are_missing_shift_no_others(tmp_path):
+    root = others.rewritten(others.made(tmp_path / "theirs", 1))
+    # The video goes on behind the episode, as one that holds several does
+    every = np.arange(60) / 20
+    shown_at(root, np.delete(every, range(20, 26)))
+    complaint = "camera front has 34 pictures in the time of 40 frames: `xlvla data import` takes"
+    text = refused_where_frames_are_counted(root, tmp_path, complaint)
+    assert "picture 20 from 0.00 s on is +0.30 s from its frame" in text
+    with pytest.raises(XlvlaError, match=r"picture 20 from 0\.00 s on is \+0\.30 s from its frame"):
+        list(Dataset(root).clip(Dataset(root).episodes[0], "front"))
+    shown_at(root, np.arange(120) / 40)
+    complaint = "camera front has 80 pictures in the time of 40 frames"
+    text = refused_where_frames_are_counted(root, tmp_path, complaint)
+    assert "80 pictures in the time of 40 frames: a reader that counts them is late" in text
+
+
+def test_rows_that_are_missing_are_not_closed_up(tmp_path):
+    root = others.rewritten(others.made(tmp_path / "theirs", 1))
+    (path,) = others.tables_of(root)
+    table = pq.read_table(path)
+    times = np.arange(40) / 20 + (np.arange(40) >= 15) * 1.0
+    place = table.column_names.index("timestamp")
+    pq.write_table(table.set_column(place, "timestamp", pa.array(times, pa.float32())), path)
+    text = refused_where_frames_are_counted(
+        root, tmp_path, "episode 0: the timestamp of frame 15 is 1.00 s from frame / rate"
+    )
+    assert "timestamp is 1.0000 s from frame / rate at frame 15" in text

@@ -203,7 +203,34 @@ class Dataset:
         # Times are rounded: half a period before the first picture there is none of this episode
         within = (stamps_s >= clip.start_s - half_s) & (stamps_s < end_s - half_s)
         stamps_s = stamps_s[within] - clip.start_s
-        return stamps_s, replace(clip, frames=len(stamps_s))
+        return stamps_s, replace(clip, frames=len(stamps_s), rate_hz=None)
+
+    def require_pace(self, episode: EpisodeRow) -> None:
+        """Raises XlvlaError where an episode does not have a row and a picture of each camera every
+        period, as all take it that do not look at times.
+        """
+        period_s = 1 / self.info.fps
+        due_s = np.arange(episode.length) * period_s
+        off_s = np.abs(self.columns(episode, "timestamp")["timestamp"] - due_s)
+        # Not `> 0.5`: NaN is no time, either
+        unpaced = np.flatnonzero(~(off_s <= 0.5 * period_s))
+        if unpaced.size:
+            raise XlvlaError(
+                f"{self.root}: episode {episode.index}: the timestamp of frame {unpaced[0]} is "
+                f"{off_s[unpaced[0]]:.2f} s from frame / rate: `xlvla data import` takes rows by "
+                "their own time"
+            )
+        # Ours were read back when they were written
+        if not self.inferred:
+            return
+        for camera in self.info.cameras:
+            stamps_s, _ = self.shots(episode, camera)
+            if len(stamps_s) != episode.length:
+                raise XlvlaError(
+                    f"{self.root}: episode {episode.index}: camera {plain(camera, 80)} has "
+                    f"{len(stamps_s)} pictures in the time of {episode.length} frames: `xlvla data "
+                    "import` takes pictures by their own time"
+                )
 
     def clip(self, episode: EpisodeRow, camera: str) -> Clip | EmbeddedClip:
         """The pictures of an episode, RGB uint8 [H, W, 3]."""
@@ -215,7 +242,7 @@ class Dataset:
             return EmbeddedClip(path, self.root, key, episode.index, episode.length)
         path = self._file(self.info.video_path, episode, f"videos/{key}", video_key=key)
         start_s = _seconds(episode.row, f"videos/{key}/from_timestamp", self.root)
-        return Clip(path, start_s, episode.length)
+        return Clip(path, start_s, episode.length, rate_hz=self.info.fps)
 
     def _table(self, file: Path) -> list[dict[str, Any]]:
         """Rows of a file of the table of episodes, without the statistics, which are large."""

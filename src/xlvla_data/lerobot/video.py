@@ -61,6 +61,8 @@ class Clip:
         frames: how many pictures.
         step: every n-th of them.
         skipped: how many pictures from `start_s` on come before them.
+        rate_hz: where there is one for every frame, frames per second; None takes them as they
+            come.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Clip:
     frames: int
     step: int = 1
     skipped: int = 0
+    rate_hz: float | None = None
 
     def part(self, first: int, last: int) -> Clip:
         """The pictures from `first` to before `last`."""
@@ -78,8 +81,9 @@ class Clip:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if not self.skipped:
-            return read(self.path, self.start_s, self.frames, self.step)
-        pictures = read(self.path, self.start_s, self.skipped + self.frames)
+            return read(self.path, self.start_s, self.frames, self.step, self.rate_hz)
+        wanted = self.skipped + self.frames
+        pictures = read(self.path, self.start_s, wanted, rate_hz=self.rate_hz)
         return islice(pictures, self.skipped, None, self.step)
 
     def __getitem__(self, chosen: slice) -> Clip:
@@ -89,15 +93,23 @@ class Clip:
 
 
 def read(
-    path: Path, start_s: float = 0.0, frames: int | None = None, step: int = 1
+    path: Path,
+    start_s: float = 0.0,
+    frames: int | None = None,
+    step: int = 1,
+    rate_hz: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Every `step`-th of `frames` pictures from `start_s` on, RGB uint8 [H, W, 3].
 
+    Args:
+        rate_hz: at which there is a picture for every frame; None takes them as they come.
+
     Raises:
-        XlvlaError: the file is missing, damaged or ends too early.
+        XlvlaError: the file is missing, damaged or ends too early, or a picture is not that of its
+            frame.
     """
     with _opened(path) as (file, stream):
-        yield from _pictures(file, stream, path, start_s, frames, step)
+        yield from _pictures(file, stream, path, start_s, frames, step, rate_hz)
 
 
 def count(path: Path) -> int:
@@ -158,6 +170,7 @@ def _pictures(
     start_s: float,
     frames: int | None,
     step: int,
+    rate_hz: float | None,
 ) -> Iterator[np.ndarray]:
     half_s = _half_period_s(stream)
     if start_s > 0:
@@ -169,6 +182,14 @@ def _pictures(
             continue
         if frames is not None and count >= frames:
             return
+        if rate_hz is not None:
+            late_s = frame.time - start_s - count / rate_hz
+            # Counted, the pictures behind it would be those of other frames or episodes
+            if abs(late_s) * rate_hz > 0.5:
+                raise XlvlaError(
+                    f"video {path}: picture {count} from {start_s:.2f} s on is {late_s:+.2f} s "
+                    "from its frame: `xlvla data import` takes pictures by their own time"
+                )
         if count % step == 0:
             yield frame.to_ndarray(format="rgb24")
         count += 1

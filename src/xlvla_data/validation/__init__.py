@@ -75,6 +75,7 @@ class Inspection:
                     f"camera {camera}: {len(stamps)} pictures in the time of {row.length} "
                     "frames: a reader that counts them is late"
                 )
+                return
             yield from pictures.findings(camera, clip, info, columns, glimpses)
             # Ours have a video per episode; those of others may hold several
             shared = not info.own or self.data.inferred or row.row.get(layout.SHARED)
