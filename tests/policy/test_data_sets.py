@@ -147,6 +147,35 @@ def test_what_cannot_be_mixed_is_refused_with_one_line(tmp_path, rig, codec, mix
         )
 
 
+def of_one_side(one, side):
+    """The same episode without its other side."""
+    info = one.info
+    facts = replace(
+        info, hands={side: info.hands[side]}, joints={side: info.joints[side]}, task="alone"
+    )
+    return replace(
+        one,
+        info=facts,
+        action={side: one.action[side]},
+        measured={side: one.measured[side]},
+        latent={side: one.latent[side]},
+    )
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("space", ["latent", "raw"])
+def test_episodes_of_one_side_train_a_policy_of_that_side(tmp_path, rig, codec, side, space):
+    store.Store(tmp_path).add(of_one_side(synthetic.make(rig, codec, 0, 20, codec.hash), side))
+    prepared = preparation.prepare(choice(tmp_path, space=space), codec)
+    assert prepared.config.sides == (side,)
+    (recorded,) = prepared.recorded
+    assert set(recorded.robot.bodies) == {side}
+    store.Store(tmp_path).add(synthetic.make(rig, codec, 1, 20, codec.hash))
+    other = "left" if side == "right" else "right"
+    with pytest.raises(XlvlaError, match=f"has no {other} side; this policy drives left and right"):
+        preparation.prepare(choice(tmp_path, space=space), codec)
+
+
 def test_pictures_of_other_proportions_are_refused_before_any_is_decoded(tmp_path, rig, codec):
     one = synthetic.make(rig, codec, 0, 20, codec.hash)
     store.Store(tmp_path).add(

@@ -60,10 +60,12 @@ def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
 
 
 def configured(choice: Choice, data: Sequence[DataSource]) -> VlaConfig:
-    """The preset with the cameras and the space chosen; a raw frame is as wide as these robots
-    need.
+    """The preset with the cameras and the space chosen, and the sides that there are data of; a raw
+    frame is as wide as these robots need.
     """
     config = vla_config.preset(choice.preset)
+    shown = {side for source in data for side in source.bodies}
+    config = replace(config, sides=tuple(side for side in config.sides if side in shown))
     if choice.cameras:
         config = replace(config, cameras=choice.cameras)
     if choice.space and choice.space not in SPACES:
