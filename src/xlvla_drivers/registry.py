@@ -58,7 +58,7 @@ def faults(rig: Rig) -> list[str]:
             options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
     for side, part in rig.parts if rig.sim is None else ():
         with _kept(found):
-            configured(rig, side, part)
+            _refuse_address(configured(rig, side, part))
     for name in rig.cameras if rig.sim is None else ():
         if (camera := rig.camera_device(name)) and not camera.emulated:
             with _kept(found):
@@ -67,6 +67,20 @@ def faults(rig: Rig) -> list[str]:
         with _kept(found):
             found += _shared_faults(rig)
     return found
+
+
+def _refuse_address(part: ConfiguredPart) -> None:
+    """Raises XlvlaError for an address that can be none of its device: those of a hand and an arm
+    may be swapped.
+    """
+    where = f"sides.{part.side}.{part.part}.device.address"
+    if part.address != part.address.strip():
+        raise XlvlaError(f"{where}: '{part.address}' begins or ends with a blank")
+    module = driver(part.part, part.device.driver)
+    try:
+        _claim(module, part.address, part.side, part.options)
+    except XlvlaError as error:
+        raise XlvlaError(f"{where}: {error}") from None
 
 
 def _shared_faults(rig: Rig) -> list[str]:

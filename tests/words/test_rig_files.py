@@ -342,3 +342,57 @@ def test_yaml_that_nobody_means_is_one_line(text, line, tmp_path):
     with pytest.raises(XlvlaError, match=line) as caught:
         rig_file.load(path)
     assert len(str(caught.value)) < 5000
+
+
+def device_faults(left_arm, right_arm, left_hand, right_hand):
+    """What drivers do not understand of a rig with these devices, each as its type, its address and
+    its options.
+    """
+    pytest.importorskip("pymodbus")
+    from xlvla_drivers import registry
+
+    document = {**copy.deepcopy(BIMANUAL), "sim": None, "policy": None, "cameras": {}}
+    for side, parts in {"left": (left_arm, left_hand), "right": (right_arm, right_hand)}.items():
+        for part, (kind, address, options) in zip(("arm", "hand"), parts, strict=True):
+            device = {"address": address, "options": options}
+            document["sides"][side][part] |= {"type": kind, "device": device}
+        # Home is of the arm that was there
+        document["sides"][side]["arm"].pop("home", None)
+    return registry.faults(rig_file.from_document(document, "test"))
+
+
+TCP = {"transport": "tcp", "model": "ftp"}
+ADDRESSES = {
+    ("arm", "xarm7", "/dev/ttyUSB0"): "no address of an xArm",
+    ("arm", "xarm7", "192.168.1.2:99999"): "no address of an xArm",
+    ("arm", "xarm7", "192.168.1.2 "): "begins or ends with a blank",
+    ("arm", "xarm7", "http://192.168.1.2"): "no address of an xArm",
+    ("arm", "g1", "192.168.123.164"): "no address of a G1",
+    ("hand", "xhand", "192.168.1.6"): "no serial port: give its path, such as /dev/ttyUSB0",
+    ("hand", "ability", "COM3"): "no serial port: give its path, such as /dev/ttyUSB0",
+    ("hand", "inspire", "ttyUSB0"): "no serial port: give its path, such as /dev/ttyUSB0",
+    ("hand", "inspire", "/dev/ttyUSB0", "tcp"): "inspire: transport tcp needs an address",
+}
+
+
+@pytest.mark.parametrize("case", ADDRESSES, ids=lambda case: " ".join(case[1:]))
+def test_an_address_that_can_be_none_of_its_device_is_a_fault_that_names_its_place(case):
+    part, kind, address, *tcp = case
+    given = {
+        "arm": ("xarm7", "192.168.1.7", {}),
+        "hand": ("xhand", "/dev/ttyUSB7", {}),
+        part: (kind, address, TCP if tcp else {}),
+    }
+    right = ("xarm7", "192.168.1.8", {}), ("xhand", "/dev/ttyUSB8", {})
+    (fault,) = device_faults(given["arm"], right[0], given["hand"], right[1])
+    assert fault.startswith(f"sides.left.{part}.device.address: ") and ADDRESSES[case] in fault
+
+
+def test_swapped_addresses_of_arms_and_hands_are_all_told_at_once():
+    swapped = device_faults(
+        ("xarm7", "/dev/ttyUSB0", {}),
+        ("xarm7", "/dev/ttyUSB1", {}),
+        ("xhand", "192.168.1.2", {}),
+        ("xhand", "192.168.1.3", {}),
+    )
+    assert len(swapped) == 4

@@ -21,6 +21,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
+from xlvla_drivers.addresses import serial_port
 from xlvla_drivers.arms import dynamixel_frames as wire
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.serial_link import SerialLink
@@ -68,6 +69,11 @@ class Options:
                 "less than half a turn; write a range across the servo's zero through it, such as "
                 "20 and -22"
             )
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """A serial port has one arm."""
+    return serial_port(address)
 
 
 class Driver:

@@ -91,7 +91,9 @@ class Options:
 def split_address(address: str) -> tuple[str, int]:
     """`eth0` or `lo@1` as network interface and DDS domain; the robot's is 0."""
     interface, _, domain = address.partition("@")
-    named = bool(interface) and "/" not in interface
+    # That of a host is none of an interface
+    is_host = interface.replace(".", "").isdigit()
+    named = bool(interface) and "/" not in interface and not is_host
     # DDS has no domains beyond 232.
     numbered = not domain or (domain.isdigit() and int(domain) <= 232)
     if not named or not numbered:

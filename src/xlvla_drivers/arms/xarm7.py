@@ -21,6 +21,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers import thread_clock
+from xlvla_drivers.addresses import host_and_port
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.arms.xarm7_codes import ERRORS, faults
 from xlvla_drivers.arms.xarm7_reports import CONNECT_S, Reports
@@ -57,12 +58,12 @@ class Options:
 
 def split_address(address: str) -> tuple[str, int]:
     """`192.168.1.185` or `127.0.0.1:1502` as host and control port."""
-    host, _, port = address.partition(":")
-    if not host or (port and not port.isdigit()):
+    place = host_and_port(address, wire.CONTROL_PORT)
+    if place is None:
         raise XlvlaError(
             f"'{address}' is no address of an xArm: give host or host:port, such as 192.168.1.185"
         )
-    return host, int(port or wire.CONTROL_PORT)
+    return place
 
 
 def claim(address: str, side: Side, options: Options) -> str:

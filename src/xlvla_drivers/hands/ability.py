@@ -24,6 +24,7 @@ from xlvla.hands.ability import HAND
 from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
+from xlvla_drivers.addresses import serial_port
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -58,6 +59,11 @@ class Options:
     hand_address: Annotated[int, Range(0, 255)] = 0x50
     counts_per_ampere: Annotated[float, Range(1, 1000000.0)] = 620.606079
     tare: bool = True
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """A serial port has one hand."""
+    return serial_port(address)
 
 
 class Driver:

@@ -6,7 +6,6 @@ control rate is kept.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla.hands.inspire import HAND
 from xlvla.ranges import Range
 from xlvla.types import Side
+from xlvla_drivers.addresses import serial_port
 from xlvla_drivers.device import DeviceState, Fault
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire_registers import Registers, SerialRegisters, host_and_port
@@ -89,7 +89,7 @@ class Options:
 def claim(address: str, side: Side, options: Options) -> str:
     """Behind one network address may be a bus of several hands."""
     if options.transport != "tcp":
-        return os.path.realpath(address)
+        return serial_port(address)
     host, port = host_and_port(address)
     return f"{host}:{port}, hand_id {options.hand_id}"
 

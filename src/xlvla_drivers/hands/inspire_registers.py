@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import thread_clock
+from xlvla_drivers import addresses, thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -132,10 +132,10 @@ class SerialRegisters(Registers):
 
 def host_and_port(address: str) -> tuple[str, int]:
     """Of an address such as 192.168.11.210 or 127.0.0.1:6000."""
-    host, _, port = address.partition(":")
-    if not host or "/" in host or not (port or "0").isdigit():
+    place = addresses.host_and_port(address, wire.TCP_PORT)
+    if place is None:
         raise XlvlaError(
             "inspire: transport tcp needs an address such as 192.168.11.210 or "
             f"127.0.0.1:{wire.TCP_PORT}, not '{address}'"
         )
-    return host, int(port or wire.TCP_PORT)
+    return place

@@ -19,6 +19,7 @@ from xlvla.hands.xhand import HAND
 from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
+from xlvla_drivers.addresses import serial_port
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -141,6 +142,11 @@ class SerialExchanges:
 
     def _cut(self, buffer: bytearray) -> bytes | None:
         return wire.cut(buffer, self._counts)
+
+
+def claim(address: str, side: Side, options: Options) -> str:
+    """A serial port has one hand; over EtherCAT the address is a network interface."""
+    return address if options.interface == "sdk_ethercat" else serial_port(address)
 
 
 class Driver:
