@@ -5,6 +5,7 @@ was asked for.
 from __future__ import annotations
 
 import array
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArrayDimension
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from xlvla import hermite
 from xlvla.errors import XlvlaError, unknown_line
 from xlvla.pinhole import Pinhole
 from xlvla.ros import compressed
@@ -260,9 +262,40 @@ def trajectory(
     return message
 
 
-def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
-    """Chunk [T, N] rad and its rate [Hz]; refuses points that are not evenly spaced from the stamp
-    on.
+RESAMPLED_HZ = 50.0
+"""Frames of a trajectory that is no chunk: so dense that smoothing them moves no joint by more than
+a milliradian.
+"""
+
+
+def is_chunk(message: JointTrajectory) -> bool:
+    """Whether points are the frames of a chunk: evenly spaced, the first one period after the
+    stamp.
+    """
+    due = _due_ns(message)
+    if not len(due) or due[0] <= 0:
+        return False
+    even = due[0] * np.arange(1, len(due) + 1)
+    return bool(np.abs(due - even).max() <= 1e6)
+
+
+def began_ns(message: JointTrajectory, now_ns: int) -> int:
+    """The time from which a trajectory's points count [ns]. One that is no chunk and bears no stamp
+    begins now, as ROS's controllers have it; a chunk must say what it was decided on.
+    """
+    ns = nanoseconds(message.header.stamp)
+    if ns == 0 and message.points and not is_chunk(message):
+        return now_ns
+    return ns
+
+
+def points(message: JointTrajectory, longest_s: float = math.inf) -> tuple[np.ndarray, float]:
+    """Frames [T, N] rad of a chunk or of any other trajectory, and their rate [Hz]: frame k is due
+    (k + 1) / rate after the stamp.
+
+    A chunk's points are its frames. A trajectory as planners and controllers write it (first point
+    at 0, uneven times) is sampled: with the velocities of its points where it has them, else
+    straight from point to point. One that goes on for longer than `longest_s` is refused.
     """
     if not message.points:
         raise XlvlaError("the trajectory has no points")
@@ -276,24 +309,65 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
             f"every point must have {len(message.joint_names)} positions, as many as joints are "
             "named"
         )
-    due = np.array([nanoseconds(point.time_from_start) for point in message.points], dtype=float)
-    even = due[0] * np.arange(1, len(due) + 1)
-    if due[0] <= 0 or np.abs(due - even).max() > 1e6:
-        raise XlvlaError(
-            "points must be evenly spaced: point k is due at (k + 1) times the first point's "
-            "time_from_start"
-        )
     chunk = np.array([point.positions for point in message.points], dtype=float)
-    # Of a relative chunk a constant that large would leave no digits for its changes.
+    _refuse_absurd(chunk, message.joint_names)
+    due = _due_ns(message)
+    if is_chunk(message):
+        return chunk, SECOND * len(due) / due[-1]
+    return _resampled(message, chunk, due / SECOND, longest_s), RESAMPLED_HZ
+
+
+def _due_ns(message: JointTrajectory) -> np.ndarray:
+    return np.array([nanoseconds(point.time_from_start) for point in message.points], dtype=float)
+
+
+def _refuse_absurd(chunk: np.ndarray, names: Sequence[str]) -> None:
+    """Of a relative chunk a constant that large would leave no digits for its changes."""
     absurd = np.argwhere(np.abs(chunk) > MOST_RAD)
     if absurd.size:
         frame = int(absurd[0, 0])
         joint = int(absurd[0, 1])
-        names: Sequence[str] = message.joint_names
         raise XlvlaError(
             f"frame {frame} of '{names[joint]}' is {chunk[frame, joint]:.3g} rad: no joint is there"
         )
-    return chunk, SECOND * len(due) / due[-1]
+
+
+def _resampled(
+    message: JointTrajectory, positions: np.ndarray, due_s: np.ndarray, longest_s: float
+) -> np.ndarray:
+    """Evenly spaced frames [T, N] rad of points that are not, up to the last of them."""
+    backwards = np.flatnonzero(np.diff(due_s, prepend=-1.0) <= 0)
+    if due_s[0] < 0 or backwards.size:
+        k = 0 if due_s[0] < 0 else int(backwards[0])
+        raise XlvlaError(
+            f"point {k} is due {due_s[k]:.3f} s after the stamp: times must begin at 0 or later "
+            "and increase from point to point"
+        )
+    if due_s[-1] > longest_s:
+        raise XlvlaError(
+            f"the trajectory takes {due_s[-1]:.1f} s and is refused: motion.horizon_s of the rig "
+            f"lets {longest_s:g} s be played"
+        )
+    frames = max(1, math.ceil(due_s[-1] * RESAMPLED_HZ - 1e-6))
+    at_s = np.arange(1, frames + 1) / RESAMPLED_HZ
+    return hermite.sampled(due_s, positions, _velocities(message), at_s)
+
+
+def _velocities(message: JointTrajectory) -> np.ndarray | None:
+    """Velocities [K, N] rad/s of the points; None where none are given."""
+    joints = len(message.joint_names)
+    sizes = {len(point.velocities) for point in message.points}
+    if sizes == {0}:
+        return None
+    if sizes != {joints}:
+        raise XlvlaError(f"either every point has {joints} velocities or none has any")
+    velocities = np.array([point.velocities for point in message.points], dtype=float)
+    if not np.isfinite(velocities).all():
+        k, joint = np.argwhere(~np.isfinite(velocities))[0]
+        raise XlvlaError(
+            f"velocity of '{message.joint_names[joint]}' at point {k} is {velocities[k, joint]}"
+        )
+    return velocities
 
 
 def _duration(seconds: float) -> Duration:

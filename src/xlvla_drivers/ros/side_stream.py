@@ -107,7 +107,7 @@ class SideStream:
         valid_since_ns = max(reset.began_ns, self._home_ns)
         for stream in self._chunks:
             for message in stream.reader.every():
-                discarded = convert.nanoseconds(message.header.stamp) < valid_since_ns
+                discarded = convert.began_ns(message, now_ns) < valid_since_ns
                 if discarded or self.homing or not plays:
                     self.node.health.counts[f"{self.side} chunks ignored"] += 1
                     continue
@@ -125,18 +125,22 @@ class SideStream:
     def _offer(
         self, stream: ChunkStream, message: Any, now_ns: int, reset: Reset, authority: Authority
     ) -> None:
-        stamp_ns = convert.nanoseconds(message.header.stamp)
+        stamp_ns = convert.began_ns(message, now_ns)
         try:
             authority.admit(stream.source)
-            points, rate_hz = convert.points(message)
+            points, rate_hz = convert.points(message, self.node.rig.motion.horizon_s)
         except XlvlaError as error:
             reason = error.reason if isinstance(error, Refused) else "size"
             self.player.counts[f"refused: {reason}"] += 1
             raise
         measured = None if self.player.started else self.measured(now_ns, reset)
+        here = self.player.position if self.player.started else measured
+        names = list(message.joint_names)
+        if here is not None and not stream.relative:
+            points, names = self._completed(points, names, here)
         self.player.offer(
             points,
-            list(message.joint_names),
+            names,
             stamp_ns / SECOND,
             rate_hz,
             now_ns / SECOND,
@@ -144,6 +148,19 @@ class SideStream:
             relative=stream.relative,
         )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
+
+    def _completed(
+        self, points: np.ndarray, names: list[str], here: np.ndarray
+    ) -> tuple[np.ndarray, list[str]]:
+        """Frames and names with those of a part of which none is named: it stays where it is, as
+        the hand does while a planner moves the arm.
+        """
+        for joints in self._joints.values():
+            of_part = self.player.joints[joints]
+            if of_part and not set(of_part) & set(names):
+                points = np.hstack([points, np.tile(here[joints], (len(points), 1))])
+                names = [*names, *of_part]
+        return points, names
 
     def publish(self, now_ns: int, command: np.ndarray, origin: Origin) -> None:
         """Publishes the command [N] rad of this cycle to the devices of the side."""

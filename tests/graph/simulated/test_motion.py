@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, stop, topics
@@ -107,6 +109,32 @@ def test_a_chunk_is_played_and_held_at_its_end(bench):
     )
     bench.pass_time(1.0)
     assert np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02
+
+
+def plan(names, ways, times_s):
+    """A trajectory as a planner writes it: no stamp, the first point at 0, velocities."""
+    message = JointTrajectory(joint_names=list(names))
+    for way, time_s in zip(ways, times_s, strict=True):
+        point = JointTrajectoryPoint(positions=way.tolist(), velocities=[0.0] * len(way))
+        point.time_from_start = Duration(nanosec=round(time_s * convert.SECOND))
+        message.points.append(point)
+    return message
+
+
+def test_a_plan_of_the_arm_alone_is_played_and_the_hand_stays(bench):
+    home = bench.home("left")[:7]
+    wanted = lifted(bench, "left")[:7]
+    hand = bench.pose("left", "hand")
+    names = bench.rig.joint_names("left", "arm")
+    bench.publisher(topics.chunk("left"))
+    bench.send(
+        topics.chunk("left"), plan(names, [home, (home + wanted) / 2, wanted], [0, 0.3, 0.9])
+    )
+    bench.until(
+        lambda: np.abs(bench.pose("left", "arm") - wanted).max() < 0.02,
+        "the arm did not follow the plan",
+    )
+    assert np.abs(bench.pose("left", "hand") - hand).max() < 0.05
 
 
 def test_a_stale_chunk_is_refused_and_the_robot_holds(bench):
