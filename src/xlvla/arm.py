@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xlvla import urdf
@@ -22,6 +23,8 @@ class Arm:
         flange: link the hand's root coincides with.
         driver: the driver that talks to the device.
         acceleration: limit of every joint [rad/s^2].
+        home: where an episode starts on each side [rad by joint], where a rig does not say; a joint
+            that is not named is at zero.
     """
 
     name: str
@@ -31,6 +34,9 @@ class Arm:
     driver: str
     acceleration: float
     urdf: str = ""
+    home: Mapping[Side, Mapping[str, float]] = field(
+        default_factory=dict[Side, Mapping[str, float]]
+    )
 
     def on(self, side: Side) -> Arm:
         """The arm as it is on that side."""

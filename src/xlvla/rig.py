@@ -125,12 +125,12 @@ class Rig:
         )
 
     def home(self, side: Side) -> dict[str, float]:
-        """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""
-        home = self.sides[side].arm.home
-        return {
-            scoped(side, "arm", joint): float(home.get(joint, 0.0))
-            for joint in self.arm(side).joints
-        }
+        """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are where the
+        arm's entry has them.
+        """
+        arm = self.arm(side)
+        home = {**arm.home.get(side, {}), **self.sides[side].arm.home}
+        return {scoped(side, "arm", joint): float(home.get(joint, 0.0)) for joint in arm.joints}
 
     def start(self, side: Side) -> dict[str, float]:
         """Where an episode starts [rad] by rig-wide joint name: the arm at home, the hand open."""

@@ -4,13 +4,16 @@ itself does not say.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from xlvla import catalog
+from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError, unknown
 from xlvla.files import read_yaml
+from xlvla.types import PARTS, SIDES
 
 
 def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
@@ -27,7 +30,7 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
     if other in (*likened, path):
         raise XlvlaError(f"{path}: like: {other} is like this file in turn")
     base = document(other, (*likened, path))
-    return _merged(base, own)
+    return _merged(_for_others(base, own), own)
 
 
 def _rig_file(like: Any, path: Path) -> Path:
@@ -43,6 +46,31 @@ def _rig_file(like: Any, path: Path) -> Path:
     if not other.is_file():
         raise XlvlaError(f"{path}: like: no rig file at {other}")
     return other
+
+
+def _for_others(base: Any, over: Mapping[str, Any]) -> Any:
+    """The rig `base` without what belongs to arms and hands of the types that it has, where `over`
+    has others there: their homes and calibrations are of joints that the new ones do not have.
+    """
+    if not isinstance(base, Mapping):
+        return base
+    rig = copy.deepcopy(dict(cast(Mapping[str, Any], base)))
+    for side in SIDES:
+        for part in PARTS:
+            old = _entry(rig, "sides", side, part)
+            new = _entry(over, "sides", side, part)
+            if "type" in new and new["type"] != old.get("type"):
+                old.pop("home", None)
+                if isinstance(old.get("device"), Mapping):
+                    old["device"] = DeviceConfig.for_another(old["device"])
+    return rig
+
+
+def _entry(document: Any, *keys: str) -> Any:
+    """What stands in a document under these keys; an empty mapping where nothing does."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document if isinstance(document, Mapping) else {}
 
 
 def _merged(base: Any, over: Any) -> Any:

@@ -22,7 +22,8 @@ PublishedPixels = Annotated[int, Range(16, 4096)]
 @dataclass(frozen=True)
 class ArmStation:
     """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an
-    episode starts. With the type 'none' there is no arm, and the hand's root stands there.
+    episode starts, for joints that are not named where the arm's entry says. With the type 'none'
+    there is no arm, and the hand's root stands there.
     """
 
     type: str

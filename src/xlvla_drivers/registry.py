@@ -27,6 +27,9 @@ from xlvla_drivers.teleop.operator import TeleopSource
 ADDRESS = os.path.join("{own}", "{domain}", "{side}_{driver}")
 """Where a serial emulator's port is unless somebody chose; `{own}` is the user's own folder."""
 
+_SPEAKING_ROS = "xlvla_drivers.ros"
+"""Where drivers and emulators of devices stand that are ROS nodes themselves."""
+
 
 def driver(kind: str, name: str) -> ModuleType:
     """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where it is
@@ -148,6 +151,7 @@ class ConfiguredPart:
     Args:
         device: where the hardware is, its driver spelled out.
         options: the driver's Options.
+        joints: the part's own names, as in the catalogue.
         start: where an episode starts [J] rad.
     """
 
@@ -155,6 +159,7 @@ class ConfiguredPart:
     part: Part
     device: DeviceConfig
     options: Any
+    joints: tuple[str, ...]
     start: np.ndarray
 
     @property
@@ -179,7 +184,8 @@ def configured(rig: Rig, side: Side, part: Part) -> ConfiguredPart:
     chosen = options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
     start = rig.start(side)
     pose = np.array([start[name] for name in rig.joint_names(side, part)])
-    return ConfiguredPart(side, part, device, chosen, pose)
+    joints = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
+    return ConfiguredPart(side, part, device, chosen, joints, pose)
 
 
 def source(rig: Rig, node: Any) -> TeleopSource:
@@ -201,13 +207,24 @@ def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], Tele
 
 def open_device(part: ConfiguredPart) -> Device:
     """The device of a part, not yet connected."""
-    return driver(part.part, part.device.driver).Driver(part.address, part.side, part.options)
+    name = part.device.driver
+    module = driver(part.part, name)
+    if hasattr(module, "Driver"):
+        return module.Driver(part.address, part.side, part.options)
+    # One that speaks ROS moves whatever joints the part has.
+    module = importlib.import_module(f"{_SPEAKING_ROS}.devices.{name}")
+    return module.Driver(part.address, part.side, part.options, part.joints)
 
 
 def emulator(part: ConfiguredPart) -> Emulator:
     """The emulator of a part, not yet started, its arm at home."""
-    module = emulator_module(part.device.driver)
-    made: Emulator = module.Emulator(part.address, part.side, part.options)
+    name = part.device.driver
+    made: Emulator
+    if _emulator_place(name).startswith(_SPEAKING_ROS):
+        make = emulator_module(name).Emulator
+        made = make(part.address, part.side, part.options, part.joints)
+    else:
+        made = emulator_module(name).Emulator(part.address, part.side, part.options)
     if part.part == "arm":
         made.plant.place(part.start)
     return made
@@ -221,13 +238,19 @@ def emulators() -> tuple[str, ...]:
 
 
 def has_emulator(name: str) -> bool:
-    return find_spec(f"xlvla_drivers.emulators.{name}") is not None
+    return bool(_emulator_place(name))
 
 
 def emulator_module(name: str) -> ModuleType:
     if not has_emulator(name):
         raise unknown("emulator", name, emulators())
-    return importlib.import_module(f"xlvla_drivers.emulators.{name}")
+    return importlib.import_module(_emulator_place(name))
+
+
+def _emulator_place(name: str) -> str:
+    """The module of an emulator; '' where there is none."""
+    places = (f"xlvla_drivers.emulators.{name}", f"{_SPEAKING_ROS}.emulators.{name}")
+    return next((place for place in places if find_spec(place)), "")
 
 
 def emulated_address(name: str, side: Side) -> str:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from xlvla import catalog, rig_file
+from xlvla.types import SIDES
 from xlvla_cli.check import installation_faults
 
 BIMANUAL = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
@@ -35,6 +36,17 @@ def test_one_arm_with_one_hand_is_told_which_weights_it_needs(side):
     sides = {side: BIMANUAL["sides"][side]}
     (fault,) = faults(sides=sides)
     assert fault.startswith("policy: this policy drives left and right; rig 'bimanual' has")
+    assert faults(sides=sides, policy=None) == []
+
+
+@pytest.mark.parametrize("arm", ["ur5e", "fr3"])
+def test_an_arm_that_was_never_trained_on_is_told_before_anything_starts(arm):
+    sides = {
+        side: {"arm": {"type": arm}, "hand": BIMANUAL["sides"][side]["hand"]} for side in SIDES
+    }
+    (fault,) = faults(sides=sides)
+    assert "act on joints of left arm xarm7; the left arm of rig 'bimanual' is" in fault
+    assert f"'{arm}': train on demonstrations with it" in fault
     assert faults(sides=sides, policy=None) == []
 
 

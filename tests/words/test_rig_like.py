@@ -37,6 +37,16 @@ def test_what_a_file_does_not_say_is_as_in_the_other(tmp_path):
     )
 
 
+def test_an_arm_of_another_type_has_the_others_place_and_its_own_home(tmp_path):
+    text = "name: mine\nlike: bimanual_emulated\npolicy: null\nsides: {left: {arm: {type: fr3}}}\n"
+    base = rig_file.load("bimanual_emulated").sides["left"].arm
+    mine = rig_file.load(write(tmp_path, "mine", text))
+    arm = mine.sides["left"].arm
+    assert arm.xyz == base.xyz and arm.home == {}
+    assert arm.device.emulated and arm.device.rate_hz == base.device.rate_hz
+    assert mine.home("left")["left_arm_fr3_joint4"] < -0.2
+
+
 def test_nothing_may_stand_over_something(tmp_path):
     assert (
         rig_file.load(write(tmp_path, "mine", "name: mine\nlike: bimanual\npolicy: null\n")).policy

@@ -162,6 +162,12 @@ def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
         raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")
     if given != list(names):
         values = values[order(given, names)]
+    refuse_no_angles(values, names)
+    return values
+
+
+def refuse_no_angles(values: np.ndarray, names: Sequence[str]) -> None:
+    """Refuses positions [J] that are no angles of joints."""
     finite = np.isfinite(values)
     if not finite.all():
         name = names[int(np.argmin(finite))]
@@ -171,7 +177,6 @@ def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
     if largest > MOST_RAD:
         name = names[int(np.argmax(sizes))]
         raise XlvlaError(f"position of '{name}' is {largest:.3g} rad: no joint is there")
-    return values
 
 
 def _check_names(names: Sequence[str]) -> None:

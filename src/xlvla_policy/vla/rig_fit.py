@@ -5,7 +5,7 @@ rig waits for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ def refuse_misfit(rig: Rig, path: Path) -> None:
         card = _card(path)
         config = vla_config.from_document(card["config"])
         committed = int(card.get("committed", 0))
+        blocks = list(card.get("statistics", ()))
     refuse_rig(rig, config, committed)
+    _refuse_other_arms(rig, blocks)
 
 
 def refuse_rig(rig: Rig, config: VlaConfig, committed: int) -> None:
@@ -75,6 +77,22 @@ def refuse_other_sides(rig: Rig, config: VlaConfig) -> None:
             f"{' and '.join(rig.sides)}: choose weights that were trained with its sides, or "
             "policy: null"
         )
+
+
+def _refuse_other_arms(rig: Rig, blocks: Sequence[str]) -> None:
+    """Refuses arms that the weights were not trained with: their joints are no part of the latent.
+
+    Args:
+        blocks: names of what the weights' numbers are of, such as 'left arm xarm7'.
+    """
+    for side in rig.sides:
+        known = [block for block in blocks if block.startswith(f"{side} arm ")]
+        if known and f"{side} arm {rig.arm(side).name}" not in known:
+            raise XlvlaError(
+                f"these weights act on joints of {', '.join(known)}; the {side} arm of rig "
+                f"'{rig.name}' is '{rig.arm(side).name}': train on demonstrations with it "
+                "(`xlvla sim collect --rig`, `xlvla train policy`), or choose policy: null"
+            )
 
 
 def _card(path: Path) -> Mapping[str, Any]:

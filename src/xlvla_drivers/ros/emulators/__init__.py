@@ -1,0 +1,1 @@
+"""Emulators of devices that speak ROS."""
