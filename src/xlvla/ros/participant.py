@@ -40,13 +40,15 @@ def join(context: Context | None = None, domain: int | None = None) -> None:
 
 def node_without_services(name: str, context: Context | None = None) -> Node:
     """A node that is not spun: it offers no services, since a client would wait for them without
-    end."""
+    end. It does not take the name that its process was given for another node.
+    """
     no_type_service = Parameter("start_type_description_service", value=False)
     try:
         return rclpy.create_node(
             name,
             context=context,
             start_parameter_services=False,
+            use_global_arguments=False,
             parameter_overrides=[no_type_service],
         )
     except RuntimeError as error:

@@ -117,6 +117,8 @@ class Emulator:
             self._options.controller,
             context=context,
             namespace=absolute(self._namespace, "").rstrip("/"),
+            # The process has a name of its own, which is not the controller's.
+            use_global_arguments=False,
         )
         try:
             self._serve(node, ready)
