@@ -27,6 +27,7 @@ EXTRAS = {
     "grpc": "teleop",
     "msgpack": "teleop",
     "websockets": "teleop",
+    "viser": "panel",
     "pink": "teleop",
     "mcap_ros2": "teleop",
     "dex_retargeting": "teleop",

@@ -5,6 +5,7 @@ one of its nodes.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +32,7 @@ MOST_LINES = 50
 
 
 class Operator:
-    """A ROS node without callbacks; a context manager, for one thread.
+    """A ROS node without callbacks; a context manager, for one thread but for `stop`.
 
     Args:
         domain: ROS domain; None keeps the environment's.
@@ -57,6 +58,7 @@ class Operator:
         self._keys = self._publisher(topics.TELEOP_KEYS)
         self._stop = StopPublisher(self.node, "operator")
         self._stopped = False
+        self._stop_lock = threading.Lock()
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -125,12 +127,17 @@ class Operator:
         self._last_status = statuses.parsed(self.call(topics.SIM_RESET, idle), statuses.SIM_SHAPE)
         return self._last_status
 
+    def stop(self) -> None:
+        """Tells every driver, and motion, to stop, and waits for nobody; from any thread."""
+        with self._stop_lock:
+            self._stop.say(True)
+            self._stopped = True
+
     def estop(self) -> str:
         """Stops every driver, and motion; one line on what came of it. A motion that does not
         answer keeps no driver from stopping.
         """
-        self._stop.say(True)
-        self._stopped = True
+        self.stop()
         try:
             return self.call(topics.ESTOP)
         except XlvlaError as error:
@@ -141,11 +148,12 @@ class Operator:
         not.
         """
         answer = self.call(topics.MOTION_RESET)
-        if self._stopped:
-            # The latched stop of this operator must not stop a driver that starts later.
-            self._stop.close()
-            self._stop = StopPublisher(self.node, "operator")
-            self._stopped = False
+        with self._stop_lock:
+            if self._stopped:
+                # The latched stop of this operator must not stop a driver that starts later.
+                self._stop.close()
+                self._stop = StopPublisher(self.node, "operator")
+                self._stopped = False
         return answer
 
     def instruct(self, sentence: str) -> None:

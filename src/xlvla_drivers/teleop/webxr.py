@@ -21,6 +21,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.server_access import called, certified
 from xlvla_drivers.teleop import webxr_door as door
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
@@ -117,7 +118,7 @@ class Driver:
             raise XlvlaError(f"teleop.address: cannot serve at '{self.address}': {error}") from None
         threading.Thread(target=self._server.serve_forever, name="webxr", daemon=True).start()
         scheme = "ws" if secure is None else "wss"
-        self._announce(f"{scheme}://{door.called(host)}:{port}/{self._key}")
+        self._announce(f"{scheme}://{called(host)}:{port}/{self._key}")
 
     def read(self, timeout_s: float) -> Sample | None:
         return self._mailbox.take(timeout_s)
@@ -134,14 +135,7 @@ class Driver:
         """The certificate of a server that has one."""
         if not self._options.certificate:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self._options.certificate, self._options.key or None)
-        except (OSError, ssl.SSLError) as error:
-            raise XlvlaError(
-                f"teleop.options.certificate: {self._options.certificate} cannot be used: {error}"
-            ) from None
-        return context
+        return certified(self._options.certificate, self._options.key, "teleop.options.certificate")
 
     def _announce(self, server: str) -> None:
         """Prints the address once, at the terminal only: topics are recorded, and the key is

@@ -48,6 +48,14 @@ def refuse_misfit(rig: Rig, path: Path) -> None:
     _refuse_other_arms(rig, blocks)
 
 
+def instructions(path: Path) -> tuple[str, ...]:
+    """The sentences that the weights at `path`, a file or an exported folder, were trained on; none
+    where their card names none. XlvlaError where there is no card.
+    """
+    with reading_card(path):
+        return tuple(str(sentence) for sentence in _card(path)["data"].get("instructions", ()))
+
+
 def refuse_rig(rig: Rig, config: VlaConfig, committed: int) -> None:
     """Refuses a rig that such weights cannot drive.
 
