@@ -78,6 +78,7 @@ def test_the_arguments_read_well():
         "only",
         "without",
         "network",
+        "panel",
         "rviz",
     ]
     assert all(len(argument.description) > 10 for argument in arguments.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +66,9 @@ def run(
         str,
         typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`."),
     ] = "",
+    panel: Annotated[
+        bool, typer.Option("--panel", help="Also serve the operator's page, as `xlvla panel` does.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also show the nodes' INFO logs.")
     ] = False,
@@ -73,6 +77,8 @@ def run(
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
     from xlvla.network import reach
 
+    if panel:
+        refuse_panel_unless(episodes == 0)
     resolved = with_choices(rig_file.load(rig), RigChoices(**choices))
     specs = _specs(resolved, episodes, takes, out, listed(only), listed(without))
     environment = dict(os.environ)
@@ -83,7 +89,18 @@ def run(
     scope.apply(os.environ)
     if engage is None:
         engage = len(resolved.emulated) == len(resolved.parts)
-    _until_stopped(Run(resolved, specs, scope, domain, engage, episodes, takes, out), verbose)
+    run = Run(resolved, specs, scope, domain, engage, episodes, takes, out, panel)
+    _until_stopped(run, verbose)
+
+
+def refuse_panel_unless(forever: bool) -> None:
+    """Raises XlvlaError where there can be no panel."""
+    from xlvla.errors import XlvlaError
+    from xlvla_cli.panel.beside import refuse_unless_installed
+
+    if not forever:
+        raise XlvlaError("--panel is for a rig that runs until Ctrl-C: leave out --episodes")
+    refuse_unless_installed()
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,7 @@ class Run:
         episodes: simulated episodes to run; 0 runs until Ctrl-C.
         takes: recorded episodes to end after; 0 runs until Ctrl-C.
         out: folder for their report.
+        panel: whether the operator's page is served beside it.
     """
 
     rig: Rig
@@ -108,6 +126,7 @@ class Run:
     episodes: int
     takes: int
     out: Path | None
+    panel: bool = False
 
 
 def _specs(
@@ -161,6 +180,7 @@ def _forever(run: Run, screen: Screen) -> None:
     from xlvla import graph
     from xlvla.screen import rig_line
     from xlvla_cli.keys import Keys
+    from xlvla_cli.panel.beside import panel_beside
     from xlvla_cli.ros.controls import Controls
     from xlvla_cli.ros.remote_nodes import RemoteNodes
     from xlvla_cli.ros.session import Session
@@ -173,6 +193,7 @@ def _forever(run: Run, screen: Screen) -> None:
             rig, run.specs, domain=run.domain, listener=screen.on_output, progress=screen.waiting
         ) as session,
         Keys() as keys,
+        panel_beside(rig, run.domain, screen.say) if run.panel else nullcontext(),
     ):
         controls = Controls(session.operator, rig)
         remote_nodes = RemoteNodes(session.operator.node, elsewhere, run.scope.network)

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from launch import LaunchContext, LaunchDescriptionEntity
 from launch.action import Action
@@ -12,6 +12,16 @@ class DeclareLaunchArgument(Action):
         default_value: str | None = None,
         description: str | None = None,
         choices: list[str] | None = None,
+    ) -> None: ...
+
+class ExecuteProcess(Action):
+    def __init__(
+        self,
+        *,
+        cmd: Sequence[str],
+        name: str | None = None,
+        additional_env: Mapping[str, str] | None = None,
+        output: str = "log",
     ) -> None: ...
 
 class LogInfo(Action):

@@ -21,6 +21,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
+    ExecuteProcess,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
@@ -63,7 +64,8 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
         if faults:
             raise RigError(faults)
         shown = rviz_file if _truth(context, "rviz") else None
-        return [*reach_actions(scope), *rig_actions(rig, specs, shown)]
+        panel = _truth(context, "panel")
+        return [*reach_actions(scope), *rig_actions(rig, specs, shown, panel=panel)]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
@@ -102,6 +104,12 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
             "without", "", "Start all nodes but these, which run elsewhere: without:=policy."
         ),
         _argument("network", AS_RIG, "Let nodes of other machines in.", [AS_RIG, "true", "false"]),
+        _argument(
+            "panel",
+            "false",
+            "Also serve the operator's page, as `xlvla panel` does.",
+            ["true", "false"],
+        ),
         _argument(
             "rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]
         ),
@@ -143,7 +151,9 @@ def reach_actions(scope: Reach) -> list[Action]:
     return actions
 
 
-def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Action]:
+def rig_actions(
+    rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None, *, panel: bool = False
+) -> list[Action]:
     """Actions that start nodes of a rig and stop all of them when one dies; the resolved rig lives
     as long as the launch.
     """
@@ -160,7 +170,19 @@ def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> l
     # Of several machines, the one with the robot's joints shows it.
     if any(spec.name == "joint_states" for spec in specs):
         actions += _viewers(rig, rviz_file)
+    if panel:
+        actions.append(_panel(str(rig_path)))
     return actions
+
+
+def _panel(rig_path: str) -> Action:
+    """The operator's page; the rig goes on when it ends."""
+    return ExecuteProcess(
+        cmd=[_python(), "-m", "xlvla_cli", "panel", rig_path],
+        name="panel",
+        additional_env={supervision.PARENT: str(os.getpid())},
+        output="screen",
+    )
 
 
 class _NodeOptions(TypedDict):
@@ -199,10 +221,15 @@ def rig_node(
         "output": "screen",
     }
     if not _installed("xlvla"):
-        return Node(executable=sys.executable, arguments=["-m", spec.module], **common)
-    # The first python3 of the path, not the one colcon ran with: an active virtual environment has
-    # what ROS has no package for.
-    return Node(package="xlvla", executable=executable(spec), prefix="python3", **common)
+        return Node(executable=_python(), arguments=["-m", spec.module], **common)
+    return Node(package="xlvla", executable=executable(spec), prefix=_python(), **common)
+
+
+def _python() -> str:
+    """What our programs run with. Where colcon installed them the first python3 of the path, not
+    the one colcon ran with: an active virtual environment has what ROS has no package for.
+    """
+    return "python3" if _installed("xlvla") else sys.executable
 
 
 def executable(spec: NodeSpec) -> str:

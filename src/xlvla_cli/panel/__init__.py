@@ -50,9 +50,12 @@ def panel(
     """Serve a page from which a running rig is watched and driven, until Ctrl-C."""
     from xlvla import security
     from xlvla.network import reach
+    from xlvla.ros.supervision import follow_parent, started
     from xlvla.run import interruptible
     from xlvla_cli.panel.server import Place
 
+    follow_parent()
+    started()
     resolved = with_choices(rig_file.load(rig), RigChoices(**choices))
     scope = reach(resolved.network, os.environ, insisted="network" in choices)
     scope.apply(os.environ)

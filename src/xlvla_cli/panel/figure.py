@@ -46,10 +46,17 @@ class Figure:
     Args:
         root: name of its frame in the scene.
         ghost: colour of a translucent one; None: solid, in its own colours.
+        drawn: beginnings of the names of the links that are drawn; '' is all.
     """
 
     def __init__(
-        self, scene: viser.SceneApi, robot: Urdf, root: str, *, ghost: Colour | None = None
+        self,
+        scene: viser.SceneApi,
+        robot: Urdf,
+        root: str,
+        *,
+        ghost: Colour | None = None,
+        drawn: tuple[str, ...] = ("",),
     ):
         self._root = scene.add_frame(root, show_axes=False)
         self._hinges: list[_Hinge] = []
@@ -70,7 +77,8 @@ class Figure:
                 master, multiplier, offset = description.coupling(joint)
                 self._hinges.append(_Hinge(joint, master.name, multiplier, offset, frame))
         for name, path in paths.items():
-            for number, (colour, mesh, flat) in enumerate(_meshes(solids(elements[name]), colours)):
+            shapes = solids(elements[name]) if name.startswith(drawn) else []
+            for number, (colour, mesh, flat) in enumerate(_meshes(shapes, colours)):
                 scene.add_mesh_simple(
                     f"{path}/shape{number}",
                     mesh.vertices,

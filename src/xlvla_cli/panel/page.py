@@ -16,6 +16,7 @@ import numpy as np
 import viser
 
 from xlvla.rig import Rig
+from xlvla.screen import number
 from xlvla_cli.panel.curves import Curves
 from xlvla_cli.panel.scene import RobotScene
 from xlvla_cli.panel.seen import Seen
@@ -405,25 +406,34 @@ def _device_table(seen: Seen, rig: Rig) -> str:
     rows: list[tuple[str, ...]] = []
     lines: list[str] = []
     for side, part in rig.parts:
-        figures = seen.figures.get(f"{side}_{part}", {})
         came_s = seen.measured_s.get((side, part))
         age = "never" if came_s is None else f"{1e3 * (seen.now_s - came_s):.0f} ms"
-        rate = figures.get("states [Hz]", "")
+        if rig.sim:
+            rows.append((f"{side} {part}", "simulated", age))
+            continue
+        figures = seen.figures.get(f"{side}_{part}", {})
         status = seen.devices.get((side, part))
-        level = status.level if status else ("ok" if came_s is not None else "fault")
+        level = status.level if status else "fault"
+        if status and status.stopped:
+            level, word = "warning", "stopped"
+        else:
+            word = level if status else "silent"
+        rate_hz = number(figures, "states [Hz]")
+        read_ms = number(figures, "read p99 [ms]")
         rows.append(
             (
                 f"{side} {part}",
-                _coloured("simulated" if rig.sim else level, level),
-                f"{escape(rate)} Hz" if rate else "",
+                _coloured(word, level),
                 age,
+                "" if rate_hz is None else f"{rate_hz:.0f} Hz",
+                "" if read_ms is None else f"{read_ms:.1f} ms",
                 _warmest(figures),
             )
         )
         if status and status.level != "ok":
-            lines.append(f"{side} {part}: {_coloured(status.line, status.level)}")
-    table = _table(("", "state", "rate", "age", "warmest"), rows)
-    return table + (_small(*lines) if lines else "")
+            lines.append(f"{side} {part}: {_coloured(status.line, level)}")
+    head = ("", "state", "age") if rig.sim else ("", "state", "age", "rate", "read", "warmest")
+    return _table(head, rows) + (_small(*lines) if lines else "")
 
 
 def _warmest(figures: Mapping[str, str]) -> str:
@@ -453,9 +463,10 @@ def _task_lines(seen: Seen) -> str:
     lines: list[str] = []
     policy = seen.figures.get("policy")
     if policy:
-        chunk_ms = policy.get("observation to chunk p50 [ms]")
-        late = f", a chunk after {escape(chunk_ms)} ms" if chunk_ms else ""
-        lines.append(f"policy: {escape(policy.get('', ''))}{late}")
+        lines.append(f"policy: {escape(policy.get('', ''))}")
+        chunk_ms = number(policy, "observation to chunk p50 [ms]")
+        if chunk_ms is not None:
+            lines.append(f"a chunk {chunk_ms:.0f} ms after its picture")
     if seen.sim:
         lines.append(f"{seen.sim['time_s']:.1f} s: {escape(seen.sim['text'])}")
     return _small(*lines) if lines else ""

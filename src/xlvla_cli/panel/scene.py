@@ -36,7 +36,9 @@ class RobotScene:
         )
         self._measured = Figure(scene, description, "/measured")
         self._commanded = Figure(scene, description, "/commanded", ghost=COMMANDED)
-        self._coming = Figure(scene, description, "/coming", ghost=COMING)
+        # The hands alone: arms would hide the robot that they nearly coincide with.
+        hands = tuple(scoped(side, "hand", "") for side in rig.sides)
+        self._coming = Figure(scene, description, "/coming", ghost=COMING, drawn=hands)
         self._joints = {
             side: [name for part in rig.parts_of(side) for name in rig.joint_names(side, part)]
             for side in rig.sides

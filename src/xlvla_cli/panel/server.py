@@ -12,6 +12,7 @@ import dataclasses
 import io
 import socket
 import ssl
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,10 @@ PING_S = 2.0
 """Between pings, and until a pong must have come: a page that is gone is known to be within twice
 this.
 """
+
+
+# A browser may leave while it is told something, which is no news.
+warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,7 +63,13 @@ class PanelOrders:
         with self._lock:
             self._stopped_s = time.monotonic()
         self._operator.stop()
-        self._begin("the e-stop", lambda: self._operator.call(topics.ESTOP), answer, urgent=True)
+        if self._operator.prepare(topics.ESTOP).service_is_ready():
+            self._begin("the e-stop", self._confirm_stop, answer, urgent=True)
+        else:
+            answer(False, "every device was told to stop; motion is not there to confirm it")
+
+    def _confirm_stop(self) -> str:
+        return self._operator.call(topics.ESTOP)
 
     def end_stop(self, answer: Answer) -> None:
         self._begin("the end of the e-stop", self._operator.end_stop, answer)
