@@ -53,6 +53,8 @@ VIEW_FROM = (1.7, -1.1, 1.1)
 VIEW_AT = (0.25, 0.0, 0.2)
 """From where a browser looks at first, and where to [m], in the world of the rig."""
 
+LEFT_PIXELS = 360
+
 SLOWLY_S = 0.5
 """Between two changes of tables: nobody reads faster."""
 
@@ -157,20 +159,25 @@ class Page:
             self._add_teleoperation()
         if self._rig.recorder:
             self._add_recorder()
-        self._add_devices()
         with gui.add_folder("Show", expand_by_default=False):
             commanded = gui.add_checkbox("commanded pose", self.scene.show_commanded)
             coming = gui.add_checkbox("chunk to come", self.scene.show_coming)
         commanded.on_update(lambda _: setattr(self.scene, "show_commanded", commanded.value))
         coming.on_update(lambda _: setattr(self.scene, "show_coming", coming.value))
-        side_panel = gui.add_panel()
-        side_panel.dock_left()
-        side_panel.set_width(340)
+        above = gui.add_panel()
+        above.dock_left()
+        above.set_width(LEFT_PIXELS)
         if self._rig.cameras:
-            with side_panel.add_tab("Cameras"):
+            with above.add_tab("Cameras"):
                 self._add_cameras()
-        with side_panel.add_tab("Curves"):
+        with above.add_tab("Curves"):
             self._curves = Curves(gui, self._rig)
+        below = gui.add_panel()
+        below.dock_below(above)
+        with below.add_tab("Devices"):
+            self._add_devices()
+        with below.add_tab("Nodes"):
+            self._nodes = gui.add_html("")
 
     def _add_stop(self) -> None:
         gui = self._server.gui
@@ -235,17 +242,13 @@ class Page:
             self._button("Relabel with the instruction", viser.Icon.TAG, orders.relabel)
 
     def _add_devices(self) -> None:
-        gui = self._server.gui
-        with gui.add_folder("Devices"):
-            self._devices = gui.add_html("")
-            for side, part in () if self._rig.sim else self._rig.parts:
-                self._button(
-                    f"Recover the {side} {part}",
-                    viser.Icon.FIRST_AID_KIT,
-                    lambda answer, side=side, part=part: self._orders.recover(side, part, answer),
-                )
-        with gui.add_folder("Nodes", expand_by_default=False):
-            self._nodes = gui.add_html("")
+        self._devices = self._server.gui.add_html("")
+        for side, part in () if self._rig.sim else self._rig.parts:
+            self._button(
+                f"Recover the {side} {part}",
+                viser.Icon.FIRST_AID_KIT,
+                lambda answer, side=side, part=part: self._orders.recover(side, part, answer),
+            )
 
     def _add_cameras(self) -> None:
         gui = self._server.gui
@@ -481,7 +484,8 @@ def _teleop_lines(seen: Seen) -> str:
         lines.append(_coloured(status["link"], "fault"))
     for side, state in status["sides"].items():
         if not state["clutched"]:
-            lines.append(f"{escape(side)}: clutch open, {_coloured(state['why'], 'warning')}")
+            why = "" if state["why"] == "open" else f", {_coloured(state['why'], 'warning')}"
+            lines.append(f"{escape(side)}: clutch open{why}")
         elif state["strained"]:
             lines.append(f"{escape(side)}: follows, {_coloured('cannot reach', 'warning')}")
         else:
