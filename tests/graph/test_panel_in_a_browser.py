@@ -161,9 +161,8 @@ def test_the_policy_is_stopped_and_started(page, graph):
 
 
 def test_an_instruction_is_typed_and_given(page, graph):
-    page.get_by_label("Instruction").or_(page.locator("input[type=text]").first).first.fill(
-        "Push the sugar boxes together."
-    )
+    field = page.locator("input.mantine-TextInput-input:visible")
+    field.fill("Push the sugar boxes together.")
     page.keyboard.press("Tab")
     press(page, "Give the instruction")
     graph.until("instruction", lambda words: words == "Push the sugar boxes together.")

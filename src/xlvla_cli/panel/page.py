@@ -55,6 +55,9 @@ VIEW_AT = (0.25, 0.0, 0.2)
 
 LEFT_PIXELS = 360
 
+MOST_FINDINGS = 4
+"""Of an episode, that are shown: the worst come first."""
+
 SLOWLY_S = 0.5
 """Between two changes of tables: nobody reads faster."""
 
@@ -70,7 +73,6 @@ USUAL = (73, 80, 87)
 OBEYED = "teal"
 REFUSED = "red"
 
-Button = viser.GuiButtonHandle
 Press = Callable[[Answer], None]
 
 
@@ -103,7 +105,7 @@ class Page:
         self._seats: dict[int, viser.GuiHtmlHandle] = {}
         self._shown: dict[str, str] = {}
         self._slow_s = 0.0
-        self._buttons: dict[str, Button] = {}
+        self._buttons: dict[str, viser.GuiButtonHandle] = {}
         self._images: dict[str, viser.GuiImageHandle] = {}
         self.scene = RobotScene(server.scene, rig)
         self._lay_out(sentences)
@@ -509,7 +511,10 @@ def _recording_lines(seen: Seen) -> str:
         lines.append(escape(status["instruction"]))
     if status["verdict"]:
         lines.append(f"verdict: {_coloured(status['verdict'], level)}")
-    lines += [_coloured(finding, level) for finding in status["findings"]]
+    findings = [finding.removeprefix(f"{status['verdict']}: ") for finding in status["findings"]]
+    lines += [_coloured(finding, level) for finding in findings[:MOST_FINDINGS]]
+    more = len(findings) - MOST_FINDINGS
+    lines += [f"and {more} more"] if more > 0 else []
     return _small(*lines)
 
 

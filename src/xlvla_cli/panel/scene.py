@@ -65,7 +65,10 @@ class RobotScene:
         self._show_coming(seen)
 
     def _show_coming(self, seen: Seen) -> None:
-        coming = {side: chunk for side, chunk in seen.coming.items() if self._is_due(chunk, seen)}
+        coming: dict[Side, Coming] = {}
+        for side, chunk in seen.coming.items():
+            if self._is_due(chunk, seen):
+                coming[side] = chunk
         for side, chunk in coming.items():
             if self._trail_of.get(side) != chunk.came_s:
                 self._trail_of[side] = chunk.came_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from std_msgs.msg import String
 
@@ -129,7 +130,7 @@ class PanelOrders:
 
         self._begin("the new scene", order, answer)
 
-    def _call(self, what: str, service: topics.Service, answer: Answer, **fields: bool) -> None:
+    def _call(self, what: str, service: topics.Service, answer: Answer, **fields: Any) -> None:
         self._begin(what, lambda: self._operator.call(service, **fields) or "done", answer)
 
     def _begin(self, what: str, order: Order, answer: Answer, *, urgent: bool = False) -> None:
