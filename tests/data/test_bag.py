@@ -21,6 +21,8 @@ pytest.importorskip(
 import typer
 import yaml
 from mcap.reader import make_reader
+from mcap.records import Chunk, MessageIndex
+from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
@@ -32,6 +34,7 @@ from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.bag.decode import Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
+from xlvla_data.bag.mcap_file import left_of
 from xlvla_data.bag.picture import KIND, compressed, fingerprint, pixels
 from xlvla_data.bag.reader import Bag
 from xlvla_data.bag.writer import SPARE, BagWriter
@@ -121,6 +124,66 @@ def test_a_message_without_a_stamp_has_the_latest_one_before_it(bag):
     (sentence,) = Bag(bag).messages([SENTENCE])
     assert sentence.content.data == "stack the cans"
     assert sentence.stamp_ns == 250 * 10**7
+
+
+def picture(ns, size, noise):
+    data = np.frombuffer(noise.bytes(size), np.uint8)
+    return serialised(KIND, header=header(ns), format="jpeg", data=data)
+
+
+def test_pictures_are_stored_among_compressed_messages_and_read_back_by_others(tmp_path):
+    """More of them than the kernel takes at once, and one that is longer than a block of LZ4."""
+    folder = tmp_path / "episode_000000"
+    noise = np.random.default_rng(0)
+    camera = described("/cameras/front/image_raw/compressed", KIND, Qos(1, False, False))
+    writer = BagWriter(folder, [*TOPICS, camera], "jazzy")
+    written = []
+    for number in range(1200):
+        ns = BEGAN_NS + number * 10**6
+        size = {0: 1, 1: 5_000_000}.get(number, 5000)
+        written.append((STATES, ns, pose(ns, [number, 0.5, -0.5])))
+        written.append((camera.name, ns + 1, picture(ns, size, noise)))
+        for topic, log_ns, data in written[-2:]:
+            writer.add(topic, data, log_ns, log_ns, number)
+        if number in (0, 1):
+            writer.flush()
+    writer.flush()
+    writer.close()
+    ours = [(found.topic, found.log_ns, found.content) for found in Bag(folder).messages(raw=True)]
+    assert ours == written
+    with mcap_path(folder).open("rb") as file:
+        found = make_reader(file, validate_crcs=True).iter_messages()
+        assert [(channel.topic, said.log_time, said.data) for _, channel, said in found] == written
+    with AnyReader([folder]) as reader:
+        assert [(of.topic, ns, data) for of, ns, data in reader.messages()] == written
+    stored = written[-1][2]
+    assert len(stored) > 5000 and stored in mcap_path(folder).read_bytes()
+
+
+def test_messages_that_came_late_are_indexed_by_their_time(tmp_path):
+    folder = tmp_path / "episode_000000"
+    writer = BagWriter(folder, TOPICS, "jazzy")
+    for number in (3, 1, 2):
+        writer.add(STATES, pose(number, [number, 0, 0]), BEGAN_NS + number, BEGAN_NS + number)
+    writer.flush()
+    writer.close()
+    with mcap_path(folder).open("rb") as file:
+        records = list(StreamReader(file, emit_chunks=True).records)
+    (chunk,) = [record for record in records if isinstance(record, Chunk)]
+    (index,) = [record for record in records if isinstance(record, MessageIndex)]
+    assert [log_ns - BEGAN_NS for log_ns, _ in index.records] == [1, 2, 3]
+    assert index.records[-1][1] == 0
+    times = (chunk.message_start_time - BEGAN_NS, chunk.message_end_time - BEGAN_NS)
+    assert times == (1, 3)
+
+
+def test_what_a_short_write_left_is_written_next():
+    pieces = [b"abc", b"", b"defg", b"h"]
+    whole = b"".join(pieces)
+    for written in range(len(whole) + 1):
+        left = left_of([memoryview(piece) for piece in pieces], written)
+        assert b"".join(left) == whole[written:]
+        assert not left or left[0]
 
 
 def test_a_topic_that_is_not_there_is_named(bag):
@@ -382,6 +445,33 @@ def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
     assert Bag(folder).whole and not (folder / SPARE).exists()
     with AnyReader([folder]) as reader:
         assert 20 <= reader.message_count < 60
+
+
+def test_a_disk_that_is_full_in_the_midst_of_a_picture_costs_one_chunk(tmp_path):
+    folder = tmp_path / "episode_000000"
+    noise = np.random.default_rng(0)
+    camera = described("/cameras/front/image_raw/compressed", KIND, Qos(1, False, False))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = BagWriter(folder, [camera], "jazzy")
+    whole = []
+    for number in range(40):
+        writer.add(camera.name, picture(number, 50_000, noise), BEGAN_NS + number, BEGAN_NS)
+        if number == 19:
+            writer.flush()
+            whole = list(range(20))
+    end = writer.file.end
+    resource.setrlimit(resource.RLIMIT_FSIZE, (end + 333_333, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            writer.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert writer.file.end == end == mcap_path(folder).stat().st_size
+    writer.add(camera.name, picture(40, 50_000, noise), BEGAN_NS + 40, BEGAN_NS)
+    writer.flush()
+    writer.close()
+    found = [message.log_ns - BEGAN_NS for message in Bag(folder).messages()]
+    assert found == [*whole, 40]
 
 
 def test_a_disk_without_room_for_the_end_gives_up_the_last_second(tmp_path):

@@ -9,18 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import lz4.frame
 from mcap.data_stream import RecordBuilder
-from mcap.opcode import Opcode
 from mcap.records import (
     Channel,
-    Chunk,
     ChunkIndex,
     DataEnd,
     Footer,
     Header,
     McapRecord,
-    MessageIndex,
     Metadata,
     MetadataIndex,
     Schema,
@@ -28,20 +24,15 @@ from mcap.records import (
     SummaryOffset,
 )
 
+from xlvla_data.bag.chunk import COMPRESSED_TYPES, Bytes, ChunkBuilder
 from xlvla_data.bag.layout import MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING, BagTopic
 
 MAGIC = b"\x89MCAP0\r\n"
 LIBRARY = "xlvla"
 """The writer's name in a file's header."""
 
-MESSAGE = struct.Struct("<BQHIQQ")
-"""What precedes a message's data: opcode, length, channel, sequence, log time, publish time."""
-
-RECORD_HEAD_BYTES = 9
-"""Of a record's opcode and length."""
-
-MESSAGE_FIELDS = MESSAGE.size - RECORD_HEAD_BYTES
-"""Bytes of a message record before its data, without opcode and length."""
+MOST_PIECES = os.sysconf("SC_IOV_MAX")
+"""Pieces that the kernel takes at once."""
 
 _CRC = struct.Struct("<I")
 """The checksum at the end of a footer."""
@@ -53,21 +44,26 @@ class McapFile:
     A chunk is written in one go and forced to the disk. If that fails the file is cut back to where
     it was, so it stays whole and can still be closed.
 
+    Args:
+        forced: False leaves it to the system when what was written reaches the disk: for a file
+            that is of use only as a whole.
+
     Attributes:
         end: bytes that are safe.
     """
 
-    def __init__(self, path: Path, topics: Sequence[BagTopic]):
+    def __init__(self, path: Path, topics: Sequence[BagTopic], *, forced: bool = True):
         self._file = path.open("xb", buffering=0)
+        self._forced = forced
         self._ids = {topic.name: number for number, topic in enumerate(topics, 1)}
+        self._stored = {topic.name for topic in topics if topic.type in COMPRESSED_TYPES}
         self._schemas, self._channels = _describe(topics)
         # Of the chunks written: where they are, and their messages by channel
-        self._chunks: list[tuple[ChunkIndex, Counter[int]]] = []
-        # Of the chunk to be written: its records, and log time and place of the messages by channel
-        self._chunk = bytearray()
-        self._index: dict[int, list[tuple[int, int]]] = {}
+        self._chunks: list[tuple[ChunkIndex, dict[int, int]]] = []
+        self._pending = ChunkBuilder()
         self.end = 0
-        self._append(MAGIC + _bytes(Header(PROFILE, LIBRARY), *self._schemas, *self._channels))
+        beginning = _bytes(Header(PROFILE, LIBRARY), *self._schemas, *self._channels)
+        self._append([MAGIC, beginning])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -90,17 +86,8 @@ class McapFile:
         """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush
         writes it.
         """
-        channel = self._ids[topic]
-        self._index.setdefault(channel, []).append((log_ns, len(self._chunk)))
-        self._chunk += MESSAGE.pack(
-            Opcode.MESSAGE,
-            MESSAGE_FIELDS + len(data),
-            channel,
-            sequence & 0xFFFFFFFF,
-            log_ns,
-            sent_ns,
-        )
-        self._chunk += data
+        stored = topic in self._stored
+        self._pending.add(self._ids[topic], data, log_ns, sent_ns, sequence, stored)
 
     def flush(self) -> None:
         """Writes what was added to the disk, as a chunk and the index of its messages.
@@ -108,46 +95,10 @@ class McapFile:
         Raises:
             OSError: it cannot be written; what was added since the last flush is lost.
         """
-        chunk = bytes(self._chunk)
-        index = self._index
-        self._chunk = bytearray()
-        self._index = {}
-        if not index:
-            return
-        first_ns = min(log_ns for entries in index.values() for log_ns, _ in entries)
-        last_ns = max(log_ns for entries in index.values() for log_ns, _ in entries)
-        compressed = lz4.frame.compress(chunk)
-        record = Chunk(
-            compression="lz4",
-            data=compressed,
-            message_start_time=first_ns,
-            message_end_time=last_ns,
-            uncompressed_crc=zlib.crc32(chunk),
-            uncompressed_size=len(chunk),
-        )
-        start = self.end
-        builder = RecordBuilder()
-        record.write(builder)
-        chunk_length = builder.count
-        offsets: dict[int, int] = {}
-        counts = Counter[int]()
-        for channel, entries in index.items():
-            offsets[channel] = start + builder.count
-            counts[channel] = len(entries)
-            MessageIndex(channel, sorted(entries)).write(builder)
-        chunk_index = ChunkIndex(
-            chunk_length=chunk_length,
-            chunk_start_offset=start,
-            compression="lz4",
-            compressed_size=len(compressed),
-            message_start_time=first_ns,
-            message_end_time=last_ns,
-            message_index_length=builder.count - chunk_length,
-            message_index_offsets=offsets,
-            uncompressed_size=len(chunk),
-        )
-        self._append(builder.end())
-        self._chunks.append((chunk_index, counts))
+        chunk = self._pending.take(self.end)
+        if chunk is not None:
+            self._append(chunk.pieces)
+            self._chunks.append((chunk.index, chunk.counts))
 
     def close(self, notes: Callable[[], Metadata]) -> None:
         """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without
@@ -167,7 +118,7 @@ class McapFile:
     def _ended(self, notes: Callable[[], Metadata]) -> bool:
         """Writes the summary; False where there is no space and a chunk can be dropped."""
         try:
-            self._append(self._ending(notes()))
+            self._append([self._ending(notes())])
         except OSError:
             if not self._chunks:
                 raise
@@ -186,17 +137,23 @@ class McapFile:
             written.update(counts)
         return written
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, pieces: Sequence[Bytes]) -> None:
         """Forces bytes to the disk; cuts the file back where they do not fit."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
-            os.fsync(self._file.fileno())
+            self._write(pieces)
+            if self._forced:
+                os.fsync(self._file.fileno())
         except OSError:
             self._cut()
             raise
-        self.end += len(data)
+        self.end += sum(map(len, pieces))
+
+    def _write(self, pieces: Sequence[Bytes]) -> None:
+        """Writes the pieces one behind another, without copying them together."""
+        left = [memoryview(piece) for piece in pieces]
+        while left:
+            written = os.writev(self._file.fileno(), left[:MOST_PIECES])
+            left = left_of(left, written)
 
     def _cut(self) -> None:
         self._file.truncate(self.end)
@@ -248,6 +205,17 @@ class McapFile:
             metadata_count=1,
             schema_count=len(self._schemas),
         )
+
+
+def left_of(pieces: Sequence[memoryview], written: int) -> list[memoryview]:
+    """What is left of the pieces after so many bytes: the kernel may take a part of what it was
+    given.
+    """
+    for number, piece in enumerate(pieces):
+        if written < len(piece):
+            return [piece[written:], *pieces[number + 1 :]]
+        written -= len(piece)
+    return []
 
 
 def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from mcap.opcode import Opcode
 
-from xlvla_data.bag.mcap_file import MAGIC, MESSAGE_FIELDS
+from xlvla_data.bag.chunk import MESSAGE_FIELDS
+from xlvla_data.bag.mcap_file import MAGIC
 
 HEAD = struct.Struct("<BQ")
 """Precedes a record's contents: opcode and length."""

@@ -177,7 +177,8 @@ def _write(part: Path, contents: scan.Contents, fresh: Path) -> None:
     # Channels of one topic become one
     by_name = {topic.name: topic for topic in contents.topics.values()}
     topics = list(by_name.values())
-    writer = McapFile(fresh, topics)
+    # The new file is forced to the disk once, before it replaces the old one
+    writer = McapFile(fresh, topics, forced=False)
     for chunk in scan.messages(part, contents, scan.Losses()):
         for message in chunk:
             writer.add(
