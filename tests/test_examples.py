@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from xlvla import catalog
+from xlvla import catalog, rig_file, topics
 from xlvla.codec import Codec
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -53,6 +55,20 @@ def test_an_example_says_on_top_what_it_prints(script):
     docstring = script.read_text().split('"""')[1]
     assert lines[0].startswith('"""') and re.search(r"\b[Pp]rints?\b", docstring)
     assert "def main() -> None:" in lines
+
+
+def test_the_files_for_ros2_control_name_the_joints_and_topics_of_their_rig():
+    folder = EXAMPLES / "ros2_control"
+    rig = rig_file.load(folder / "bench.yaml")
+    names = list(rig.joint_names("left", "hand"))
+    tag = ET.parse(folder / "hand.ros2_control.xacro").getroot().find("ros2_control")
+    assert [joint.get("name") for joint in tag.findall("joint")] == names
+    said = {entry.get("name"): entry.text for entry in tag.findall("hardware/param")}
+    place = {"side": "left", "part": "hand"}
+    assert said["joint_commands_topic"] == topics.COMMAND.format(**place)
+    assert said["joint_states_topic"] == topics.PART_JOINT_STATES.format(**place)
+    controllers = yaml.safe_load((folder / "controllers.yaml").read_text())
+    assert controllers["left_hand_controller"]["ros__parameters"]["joints"] == names
 
 
 def test_a_pinch_stays_a_pinch_on_every_hand(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +14,18 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from xlvla import rig_file
+from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
+from xlvla.ros.topics import RELIABLE
 from xlvla.run import interruptible, own_domain
 from xlvla_cli.ros.faults import FaultOrders
 from xlvla_cli.ros.session import Session
 
 WAIT_S = 60.0
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ros2_control" / "bench.yaml"
 
 RIG = {
     "name": "test",
@@ -89,3 +93,28 @@ def test_a_planned_way_is_gone_by_an_arm_behind_a_controller_until_that_is_inact
         )
         with pytest.raises(XlvlaError, match="left arm: stopped: controller 'forward_position"):
             operator.call(topics.ENGAGE, data=True)
+
+
+def test_a_hand_follows_commands_as_the_hardware_interface_of_ros2_control_sends_them():
+    """Joint states of no session, at the controller manager's rate, without motion."""
+    rig = rig_file.load(EXAMPLE)
+    names = rig.joint_names("left", "hand")
+    nodes = [spec for spec in graph.nodes(rig) if spec.name != "motion"]
+    with interruptible(), Session(rig, nodes, domain=own_domain()) as session:
+        node = session.operator.node
+        states = Reader(node, topics.joint_states("left", "hand"))
+        command = topics.command("left", "hand")
+        publisher = node.create_publisher(command.type, command.name, RELIABLE)
+        message = convert.JointMessage(names)
+        place = np.zeros(len(names))
+        give_up_s = time.monotonic() + WAIT_S
+        while place[2] < 0.4:
+            assert time.monotonic() < give_up_s
+            session.supervisor.check()
+            measured = states.newest()
+            if measured is not None:
+                place = convert.positions(measured, names)
+            target = np.clip(place + 0.05, 0.0, 0.5)
+            target[:2] = place[:2]
+            publisher.publish(message.fill(time.time_ns(), target))
+            time.sleep(0.01)
