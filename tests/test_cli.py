@@ -91,6 +91,7 @@ def test_list_shows_every_entry():
     for name in (
         *catalog.hands(),
         *catalog.arms(),
+        *catalog.humanoids(),
         *catalog.rigs(),
         *catalog.tasks(),
         *catalog.policies(),

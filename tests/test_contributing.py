@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(
 FOUND = {
     "a hand": lambda: catalog.hands(),
     "an arm": lambda: catalog.arms(),
+    "a humanoid": lambda: catalog.humanoids(),
     "a driver of a hand": lambda: catalog.drivers("hand"),
     "a driver of an arm": lambda: catalog.drivers("arm"),
     "a camera": lambda: catalog.drivers("camera"),

@@ -40,6 +40,8 @@ def _catalogue() -> str:
     rows = []
     for name, arm in catalog.arms().items():
         rows.append(("arm", code(name), arm.title, str(len(arm.joints)), code(arm.driver)))
+    for name, body in catalog.humanoids().items():
+        rows.append(("humanoid", code(name), body.title, "none commanded", ""))
     for name, hand in catalog.hands().items():
         rows.append(("hand", code(name), hand.title, str(len(hand.joints)), code(hand.driver)))
     return table(("kind", "type", "device", "joints", "driver"), rows)

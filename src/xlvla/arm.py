@@ -14,6 +14,21 @@ from xlvla.types import NONE, Side
 
 
 @dataclass(frozen=True)
+class Impedance:
+    """How motors that are commanded like springs act: torque = stiffness * (commanded - position)
+    - damping * velocity, within the effort of the URDF, which has to carry the weight, too.
+
+    Args:
+        stiffness, damping: by joint, in the arm's order [Nm/rad, Nm s/rad].
+        armature: inertia of a rotor, felt at the joint [kg m^2].
+    """
+
+    stiffness: tuple[float, ...]
+    damping: tuple[float, ...]
+    armature: float
+
+
+@dataclass(frozen=True)
 class Arm:
     """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side
     until `on` is asked.
@@ -25,6 +40,8 @@ class Arm:
         acceleration: limit of every joint [rad/s^2].
         home: where an episode starts on each side [rad by joint], where a rig does not say; a joint
             that is not named is at zero.
+        impedance: of motors that give; None: a controller holds positions, and gives way by
+            millimetres.
     """
 
     name: str
@@ -37,6 +54,7 @@ class Arm:
     home: Mapping[Side, Mapping[str, float]] = field(
         default_factory=dict[Side, Mapping[str, float]]
     )
+    impedance: Impedance | None = None
 
     def on(self, side: Side) -> Arm:
         """The arm as it is on that side."""

@@ -1,5 +1,5 @@
-"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of
-that name.
+"""The catalogue: every file in `hands/`, `arms/`, `humanoids/`, `rigs/` and `xlvla_sim/tasks/` is
+an entry of that name.
 
 Hands and policies of your own may lie elsewhere: XLVLA_HANDS and XLVLA_POLICIES name folders whose
 `<name>.py` files are entries, too.
@@ -20,10 +20,11 @@ from xlvla import own_files
 from xlvla.arm import NO_ARM, Arm
 from xlvla.errors import XlvlaError, unknown
 from xlvla.hand import NO_HAND, Hand
+from xlvla.humanoid import Humanoid
 from xlvla.policy import Policy
 from xlvla.types import NONE
 
-Entry = TypeVar("Entry", Hand, Arm)
+Entry = TypeVar("Entry", Hand, Arm, Humanoid)
 
 
 @cache
@@ -42,6 +43,15 @@ def arms() -> dict[str, Arm]:
     """Every known arm by name."""
     return {
         name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")
+    }
+
+
+@cache
+def humanoids() -> dict[str, Humanoid]:
+    """Every known humanoid by name."""
+    return {
+        name: importlib.import_module(f"xlvla.humanoids.{name}").HUMANOID
+        for name in _modules("xlvla.humanoids")
     }
 
 
@@ -84,6 +94,10 @@ def hand(name: str) -> Hand:
 
 def arm(name: str) -> Arm:
     return _entry("arm", name, arms())
+
+
+def humanoid(name: str) -> Humanoid:
+    return _entry("humanoid", name, humanoids())
 
 
 def hand_of_side(name: str) -> Hand:

@@ -22,9 +22,10 @@ from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
+from xlvla.humanoid import Humanoid
 from xlvla.motion import MotionConfig
 from xlvla.recording import RecorderConfig
-from xlvla.rig_parts import Camera, PolicyConfig, SimConfig, Station
+from xlvla.rig_parts import Camera, HumanoidStation, PolicyConfig, SimConfig, Station
 from xlvla.teleop import TeleopConfig
 from xlvla.types import NONE, PARTS, Part, Side, scoped
 
@@ -36,7 +37,7 @@ USUAL_CAMERA = "v4l2"
 class Rig:
     """A whole rig; `sim` None means real hardware, `teleop` None no teleoperation,
     `recorder` None no recordings, `network` that nodes of other machines are let in
-    (`xlvla.network`).
+    (`xlvla.network`), `humanoid` None that the arms stand on their own.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Rig:
     recorder: RecorderConfig | None = None
     network: bool = False
     description: str = ""
+    humanoid: HumanoidStation | None = None
+
+    @property
+    def body(self) -> Humanoid | None:
+        """The humanoid whose limbs the arms are."""
+        return catalog.humanoid(self.humanoid.type) if self.humanoid else None
 
     def arm(self, side: Side) -> Arm:
         return catalog.arm_of_side(self.sides[side].arm.type).on(side)

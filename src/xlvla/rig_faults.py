@@ -30,6 +30,7 @@ def rig_faults(rig: Rig) -> list[str]:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
         faults += _station_faults(side, station)
+    faults += _humanoid_faults(rig)
     for name, camera in rig.cameras.items():
         faults += _camera_faults(name, camera)
     faults += rig.motion.faults(tuple(rig.sides))
@@ -136,6 +137,31 @@ def _station_faults(side: Side, station: Station) -> list[str]:
         where = f"hand {hand.name} ({side})"
         joints = hand.joint_names(side)
         faults += _model_faults(where, hand.urdf_model(side), side, "hand", joints)
+    return faults
+
+
+def _humanoid_faults(rig: Rig) -> list[str]:
+    """What is wrong with the humanoid of a rig whose arms are known."""
+    station = rig.humanoid
+    if station is None:
+        return []
+    faults = _name("humanoid.type", "humanoid", station.type, catalog.humanoids())
+    if faults:
+        return faults
+    limbs = catalog.humanoid(station.type).limbs
+    for side in rig.sides:
+        arm = rig.sides[side].arm
+        where = f"sides.{side}.arm"
+        if arm.type not in limbs:
+            faults.append(
+                f"{where}.type: {arm.type} is no limb of the humanoid {station.type}, known are "
+                f"{', '.join(limbs)}: take one of them, or leave humanoid out"
+            )
+        elif any((*arm.xyz, *arm.rpy)):
+            faults.append(
+                f"{where}: a limb of the humanoid stands on its torso: leave xyz and rpy out, and "
+                "say with humanoid.xyz where it stands"
+            )
     return faults
 
 

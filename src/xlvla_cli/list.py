@@ -17,11 +17,11 @@ def register(app: typer.Typer) -> None:
 
 
 def catalogue() -> None:
-    """Show the catalogue: hands, arms, rigs, tasks and policies."""
+    """Show the catalogue: hands, arms, humanoids, rigs, tasks and policies."""
     from xlvla import screen
 
     console = screen.console()
-    for section in (_hands(), _arms(), _rigs(), _words()):
+    for section in (_hands(), _arms(), _humanoids(), _rigs(), _words()):
         console.print(section)
     for line in _unread():
         console.print(line, markup=False, highlight=False)
@@ -58,6 +58,15 @@ def _arms() -> Table:
     rows = table("Arms", "name", "device", "joints", "flange")
     for arm in catalog.arms().values():
         rows.add_row(arm.name, arm.title, str(len(arm.joints)), arm.flange)
+    return rows
+
+
+def _humanoids() -> Table:
+    from xlvla import catalog
+
+    rows = table("Humanoids", "name", "device", "limbs", "held")
+    for body in catalog.humanoids().values():
+        rows.add_row(body.name, body.title, ", ".join(body.limbs), ", ".join(body.waist))
     return rows
 
 

@@ -70,6 +70,8 @@ def _settings(rig: Rig) -> RenderableType:
     from xlvla_cli.tables import table
 
     sections: dict[str, Any] = {}
+    if rig.humanoid:
+        sections["humanoid"] = rig.humanoid
     for name, camera in rig.cameras.items():
         sections[f"camera {name}"] = camera
     if not rig.sim:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from xlvla.types import SIDES
-from xlvla_sim.scene import TABLE_X, TABLE_Y
 from xlvla_sim.state import State
 
 UPRIGHT = float(np.cos(np.radians(15)))
@@ -17,9 +16,10 @@ LYING = 0.5
 
 def off_table(state: State, things: Iterable[str]) -> str | None:
     """Which thing fell off the table; None where all are on it, or over it."""
+    near, far = state.table
     for thing in things:
         x, y, z = state.position(thing)
-        above = TABLE_X[0] < x < TABLE_X[1] and TABLE_Y[0] < y < TABLE_Y[1]
+        above = near[0] < x < far[0] and near[1] < y < far[1]
         if z < -0.05 or not above:
             return f"the {_spoken(thing)} fell off the table"
     return None

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from xlvla import urdf
+from xlvla.humanoid import PREFIX
 from xlvla.inertia import inertia_of
 from xlvla.solids import Solid, solids
 from xlvla.types import Side
@@ -20,6 +21,12 @@ CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
 OBJECT_BIT = 4
 TABLE_BIT = 8
 EVERYTHING = 15
+BODY_BIT = 16
+"""Of a humanoid's torso, head, pelvis and legs, which collide with everything that has a bit above.
+"""
+
+OVERLAPPING = 2
+"""Links of an arm that are at most this many joints from the torso overlap it."""
 
 ARM_ARMATURE = 0.1
 HAND_ARMATURE = 0.002
@@ -49,6 +56,7 @@ def add_robot(spec: mujoco.MjSpec, whole: urdf.Urdf) -> None:
     for joint in description.joints:
         if joint.mimic:
             _add_coupling(spec, joint, description)
+    _let_shoulders_overlap(spec, description)
 
 
 def quaternion(rpy: urdf.Vector) -> np.ndarray:
@@ -70,6 +78,20 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
         ordered += children
         front += [joint.child for joint in children]
     return ordered
+
+
+def _let_shoulders_overlap(spec: mujoco.MjSpec, description: urdf.Description) -> None:
+    """Exempts the first links of a humanoid's arms from colliding with its torso."""
+    torso: dict[str, tuple[str, int]] = {}
+    for joint in _outward(description):
+        if joint.child.startswith(PREFIX):
+            torso[joint.child] = (joint.child, 0)
+        elif joint.parent in torso:
+            link, joints = torso[joint.parent]
+            joints = joints + joint.moves
+            torso[joint.child] = (link, joints)
+            if 0 < joints <= OVERLAPPING:
+                spec.add_exclude(bodyname1=link, bodyname2=joint.child)
 
 
 def _add_materials(spec: mujoco.MjSpec, robot: ET.Element) -> None:
@@ -163,16 +185,16 @@ _GEOMS = {
 def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, solid: Solid) -> None:
     """A shape that collides and is seen; a box collides as it is and is seen with rounded edges."""
     box = solid.kind == "box"
-    side: Side = "left" if body.name.startswith("left") else "right"
+    bit = _contact_bit(body.name)
     # The mass is that of the link's inertia.
     where = {"pos": solid.xyz, "quat": quaternion(solid.rpy), "material": solid.material, "mass": 0}
     body.add_geom(
         name=f"{body.name}/{name}",
         type=_GEOMS[solid.kind],
         size=[*solid.size, 0, 0][:3],
-        contype=CONTACT_BIT[side],
+        contype=bit,
         # Parts of one side never collide with each other.
-        conaffinity=EVERYTHING & ~CONTACT_BIT[side],
+        conaffinity=EVERYTHING & ~bit,
         friction=HAND_FRICTION,
         condim=4,
         group=3 if box else 0,
@@ -185,6 +207,13 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, solid: Solid
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where
         )
+
+
+def _contact_bit(link: str) -> int:
+    if link.startswith(PREFIX):
+        return BODY_BIT
+    side: Side = "left" if link.startswith("left") else "right"
+    return CONTACT_BIT[side]
 
 
 def _add_coupling(spec: mujoco.MjSpec, joint: urdf.Joint, description: urdf.Description) -> None:

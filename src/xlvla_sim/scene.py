@@ -10,18 +10,18 @@ import numpy as np
 from xlvla.rig import Camera, Rig
 from xlvla_sim.robot_model import EVERYTHING, TABLE_BIT
 
-TABLE_X = (-0.15, 0.85)
+TABLE_FAR_X = 0.85
 TABLE_Y = (-0.75, 0.75)
-"""Extent of the table top [m]; its surface is z = 0."""
+"""Extent of the table top [m], whose near edge is the rig's; its surface is z = 0."""
 
 TABLE_FRICTION = (0.3, 0.003, 0.0001)
 _THICKNESS = 0.04
-_HEIGHT = 0.75
 
 
 def add_room(spec: mujoco.MjSpec, rig: Rig) -> None:
-    _add_surroundings(spec)
-    _add_table(spec)
+    assert rig.sim is not None
+    _add_surroundings(spec, rig.sim.table_height_m)
+    _add_table(spec, rig.sim.table_edge_m, rig.sim.table_height_m)
     _add_lights(spec)
     for name, camera in rig.cameras.items():
         _add_camera(spec, name, camera)
@@ -57,7 +57,7 @@ def looking(xyz: np.ndarray, target: np.ndarray) -> np.ndarray:
     return quat
 
 
-def _add_surroundings(spec: mujoco.MjSpec) -> None:
+def _add_surroundings(spec: mujoco.MjSpec, table_height: float) -> None:
     tex = mujoco.mjtTexture
     builtin = mujoco.mjtBuiltin
     spec.add_texture(
@@ -87,14 +87,14 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=(4, 4, 0.1),
-        pos=(0, 0, -_HEIGHT),
+        pos=(0, 0, -table_height),
         material="floor",
         contype=TABLE_BIT,
         conaffinity=EVERYTHING,
     )
 
 
-def _add_table(spec: mujoco.MjSpec) -> None:
+def _add_table(spec: mujoco.MjSpec, near_x: float, height: float) -> None:
     texture = spec.add_texture(
         name="wood", type=mujoco.mjtTexture.mjTEXTURE_CUBE, nchannel=3, width=256, height=256 * 6
     )
@@ -103,8 +103,9 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "wood"
     spec.add_material(name="wood", textures=textures, specular=0.15, shininess=0.3)
     spec.add_material(name="steel", rgba=(0.35, 0.37, 0.40, 1), specular=0.5)
-    center = np.array([np.mean(TABLE_X), np.mean(TABLE_Y), -_THICKNESS / 2])
-    half = np.array([np.ptp(TABLE_X) / 2, np.ptp(TABLE_Y) / 2, _THICKNESS / 2])
+    extent_x = (near_x, TABLE_FAR_X)
+    center = np.array([np.mean(extent_x), np.mean(TABLE_Y), -_THICKNESS / 2])
+    half = np.array([np.ptp(extent_x) / 2, np.ptp(TABLE_Y) / 2, _THICKNESS / 2])
     box = mujoco.mjtGeom.mjGEOM_BOX
     contact = {"contype": TABLE_BIT, "conaffinity": EVERYTHING}
     spec.worldbody.add_geom(
@@ -120,10 +121,10 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     # Its legs.
     for x in (-1, 1):
         for y in (-1, 1):
-            corner = center + (half - 0.06) * [x, y, 0] + [0, 0, -_HEIGHT / 2]
+            corner = center + (half - 0.06) * [x, y, 0] + [0, 0, -height / 2]
             spec.worldbody.add_geom(
                 type=box,
-                size=(0.03, 0.03, (_HEIGHT - _THICKNESS) / 2),
+                size=(0.03, 0.03, (height - _THICKNESS) / 2),
                 pos=corner,
                 material="steel",
                 **contact,

@@ -79,5 +79,11 @@ class State:
         self.model.material(material).rgba[:3] = np.clip(rgb, 0, 1)
 
     @cached_property
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """The corners [3] m of the table's top that are least and most along the world's axes."""
+        top = self.model.geom("table")
+        return top.pos - top.size, top.pos + top.size
+
+    @cached_property
     def _robot_geoms(self) -> dict[Side, np.ndarray]:
         return {side: self.model.geom_contype == bit for side, bit in CONTACT_BIT.items()}

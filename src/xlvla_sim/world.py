@@ -56,7 +56,7 @@ def build(rig: Rig, task: Task) -> mujoco.MjModel:
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
     add_room(spec, rig)
-    add_robot(spec, robot.rig_description(rig))
+    add_robot(spec, robot.rig_description(rig, waist_gives=True))
     task.add_objects(spec)
     add_servos(spec, rig)
     return spec.compile()

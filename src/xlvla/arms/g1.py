@@ -1,6 +1,6 @@
 """Unitree G1, one arm of the 29-joint robot, from the torso: the waist is believed at zero."""
 
-from xlvla.arm import Arm
+from xlvla.arm import Arm, Impedance
 
 ARM = Arm(
     name="g1",
@@ -18,4 +18,10 @@ ARM = Arm(
     driver="g1",
     acceleration=10.0,  # none is published; gentle
     urdf="arms/g1/{side}.urdf",
+    # Gains as the driver's defaults; the rotors' inertia is that of the published simulations.
+    impedance=Impedance(
+        stiffness=(60.0, 60.0, 60.0, 60.0, 40.0, 40.0, 40.0),
+        damping=(1.5,) * 7,
+        armature=0.01,
+    ),
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pinocchio as pin  # pyright: ignore
 
 from xlvla import solids, urdf
+from xlvla.humanoid import in_rig
 from xlvla.kinematics import Kinematics
 from xlvla.motion import Box, Margin
 from xlvla.rig import Rig
@@ -48,7 +49,8 @@ class Distances:
     """Every watched distance of a rig, by pinocchio and coal on the collision shapes of its URDFs.
 
     Between the two sides: arm and hand to arm and hand. On one side: the arm to itself and to its
-    hand. Arms and hands to the table, but for the links that stand on it. A hand's fingers to each
+    hand. Arms and hands to the humanoid whose limbs they are: torso, head, pelvis and legs. Arms
+    and hands to the table, but for the links that stand on it. A hand's fingers to each
     other and to its palm are not watched: they touch on purpose, and the hand's own current limits
     allow for that.
 
@@ -219,9 +221,11 @@ class _Margins:
 
     def __init__(self, rig: Rig):
         self._config = rig.motion
-        # A humanoid's arms share its torso.
+        # Arms that share a torso without a humanoid around it.
         bases = {(station.arm.xyz, station.arm.rpy) for station in rig.sides.values()}
         self._one_torso = len(bases) == 1
+        links = rig.body.description.links if rig.body else ()
+        self._body = {in_rig(link) for link in links}
         self._places: dict[str, _Place] = {}
         for side in rig.sides:
             arm = rig.arm(side)
@@ -233,6 +237,8 @@ class _Margins:
 
     def between(self, one: str, two: str) -> Margin | None:
         """The margin that two links keep; None where they may touch."""
+        if one in self._body or two in self._body:
+            return self._to_body(one, two)
         if one == TABLE:
             return self._to_table(self._places[two])
         if two == TABLE:
@@ -246,6 +252,13 @@ class _Margins:
         if first.part == "hand" and second.part == "hand":
             return None
         if abs(first.joints - second.joints) <= NEIGHBOURS:
+            return None
+        return self._config.itself
+
+    def _to_body(self, one: str, two: str) -> Margin | None:
+        """The margin of a pair of which at least one is a link of the humanoid, which stands."""
+        limbs = [self._places[link] for link in (one, two) if link in self._places]
+        if not limbs or limbs[0].joints <= NEIGHBOURS:
             return None
         return self._config.itself
 

@@ -5,8 +5,7 @@ workspace.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from xlvla import catalog, rig_file
 from xlvla.motion import Box, MotionConfig
@@ -15,15 +14,8 @@ from xlvla.types import SIDES, Side
 
 MIXED = ("xhand+inspire", "ability+allegro", "paxini+xhand")
 
-G1_Y_M = 0.12
-G1_Z_M = 0.1
-G1_ROLL_RAD = 0.35
-"""Half the distance between the G1's arms, the height of their torsos above the table, and how far
-the shoulders are spread at home.
-
-On the robot both arms share one torso; here each has its own, so that the torso of one side does
-not hold the other.
-"""
+RIGS = {"xarm7": "bimanual", "g1": "g1"}
+"""The shipped rig that a kind of arms stands in: of the G1, on its torso."""
 
 REACH = {
     "xarm7": Box((0.1, -0.5, -0.01), (0.75, 0.5, 0.8)),
@@ -39,7 +31,7 @@ class RigVariant:
     Args:
         arm: on both sides.
         hands: left, right.
-        presses: hands may press on the table as in the rig `bimanual`; otherwise as by default.
+        presses: hands may press on the table as in the shipped rigs; otherwise as by default.
         boxed: flanges and fingertips have a workspace.
     """
 
@@ -58,32 +50,18 @@ class RigVariant:
         return " ".join(traits)
 
     def rig(self) -> Rig:
-        rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
-        rig = replace(rig, motion=self._motion(rig))
-        if self.arm == "xarm7":
-            hands: dict[Side, str | None] = dict(zip(SIDES, self.hands, strict=True))
-            return rig_file.with_choices(rig, hands=hands)
-        document = asdict(rig)
-        document["name"] = "g1"
-        document["cameras"] = {}
-        for side, hand in zip(SIDES, self.hands, strict=True):
-            document["sides"][side] = _g1_station(side, hand)
-        return rig_file.from_document(document, "g1")
+        hands: dict[Side, str | None] = dict(zip(SIDES, self.hands, strict=True))
+        shipped = rig_file.load(RIGS[self.arm])
+        rig = rig_file.with_choices(shipped, policy="none", hands=hands)
+        return replace(rig, motion=self._motion(rig))
 
-    def _motion(self, bimanual: Rig) -> MotionConfig:
-        motion = bimanual.motion
+    def _motion(self, shipped: Rig) -> MotionConfig:
+        motion = shipped.motion
         if not self.presses:
             motion = replace(motion, touch=MotionConfig().touch)
         if self.boxed:
             motion = replace(motion, workspace=dict.fromkeys(SIDES, REACH[self.arm]))
         return motion
-
-
-def _g1_station(side: Side, hand: str) -> dict[str, Any]:
-    outwards = 1 if side == "left" else -1
-    home = {"shoulder_roll_joint": outwards * G1_ROLL_RAD, "shoulder_pitch_joint": -0.3}
-    arm = {"type": "g1", "xyz": [0.0, outwards * G1_Y_M, G1_Z_M], "home": home}
-    return {"arm": arm, "hand": {"type": hand}}
 
 
 def rig_variants(hands: Sequence[str] = ()) -> list[RigVariant]:

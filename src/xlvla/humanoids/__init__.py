@@ -1,0 +1,1 @@
+"""One file per humanoid, each with one `HUMANOID`."""
