@@ -69,8 +69,10 @@ def _for_others(base: Any, over: Mapping[str, Any]) -> Any:
 def _entry(document: Any, *keys: str) -> Any:
     """What stands in a document under these keys; an empty mapping where nothing does."""
     for key in keys:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document if isinstance(document, Mapping) else {}
+        if not isinstance(document, Mapping):
+            return {}
+        document = cast(Mapping[str, Any], document).get(key)
+    return cast(Mapping[str, Any], document) if isinstance(document, Mapping) else {}
 
 
 def _merged(base: Any, over: Any) -> Any:

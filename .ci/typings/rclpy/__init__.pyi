@@ -17,6 +17,8 @@ def create_node(
     node_name: str,
     *,
     context: Context | None = None,
+    namespace: str | None = None,
+    use_global_arguments: bool = True,
     start_parameter_services: bool = True,
     parameter_overrides: list[Parameter] | None = None,
 ) -> Node: ...

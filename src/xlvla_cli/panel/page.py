@@ -192,10 +192,12 @@ class Page:
         gui = self._server.gui
         with gui.add_folder("Task"):
             told = self._rig.policy.instruction if self._rig.policy else ""
-            known = tuple(dict.fromkeys((*([told] if told else []), *sentences)))
+            known = [sentence for sentence in sentences if sentence != told]
+            if told:
+                known.insert(0, told)
             self._sentence = gui.add_text("Instruction", told)
             if known:
-                chosen = gui.add_dropdown("Trained on", known)
+                chosen = gui.add_dropdown("Trained on", tuple(known))
                 chosen.on_update(lambda _: setattr(self._sentence, "value", chosen.value))
             self._button(
                 "Give the instruction",
