@@ -1,8 +1,8 @@
 """The catalogue: every file in `hands/`, `arms/`, `humanoids/`, `rigs/` and `xlvla_sim/tasks/` is
 an entry of that name.
 
-Hands and policies of your own may lie elsewhere: XLVLA_HANDS and XLVLA_POLICIES name folders whose
-`<name>.py` files are entries, too.
+Hands, arms and policies of your own may lie elsewhere: XLVLA_HANDS, XLVLA_ARMS and XLVLA_POLICIES
+name folders whose `<name>.py` files are entries, too.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ def hands() -> dict[str, Hand]:
 @cache
 def arms() -> dict[str, Arm]:
     """Every known arm by name."""
-    return {
+    ours = {
         name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")
     }
+    own = {name: _own_arm(path) for name, path in own_files.found("XLVLA_ARMS").items()}
+    return ours | own
 
 
 @cache
@@ -148,6 +150,20 @@ def _own_hand(path: Path) -> Hand:
             f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file"
         )
     return hand
+
+
+def _own_arm(path: Path) -> Arm:
+    """The arm in an entry file outside the catalogue."""
+    arm = getattr(own_files.module(path, "arm"), "ARM", None)
+    if not isinstance(arm, Arm):
+        raise XlvlaError(
+            f"{path} is no arm: it needs `ARM = xlvla.arm.Arm(...)`, see xlvla/arms/ur5e.py"
+        )
+    if arm.name != path.stem:
+        raise XlvlaError(
+            f"the arm in {path} is named '{arm.name}': name it '{path.stem}', as its file"
+        )
+    return arm
 
 
 @cache

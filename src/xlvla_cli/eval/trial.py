@@ -170,6 +170,9 @@ def world_digest() -> str:
     for name, entry in own_files.found("XLVLA_HANDS").items():
         files.append(entry)
         files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
+    for name, entry in own_files.found("XLVLA_ARMS").items():
+        files.append(entry)
+        files.extend({catalog.arm(name).on(side).urdf_path for side in SIDES})
     if codec.in_use() != codec.SHIPPED:
         # The latent's hash does not tell whether a hand was added to it anew.
         files.append(codec.in_use())

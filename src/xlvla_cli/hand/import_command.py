@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
+from xlvla_cli.pairs import pairs, span
 
 
 def register(app: typer.Typer) -> None:
@@ -51,10 +51,10 @@ def import_hand(
     if side and side not in SIDES:
         raise unknown("side", side, SIDES)
     chosen_side: Side | None = next((known for known in SIDES if known == side), None)
-    limits = {joint: _range(joint, text) for joint, text in _pairs(limit or (), "--limit").items()}
-    packages = {key: Path(text) for key, text in _pairs(package or (), "--package").items()}
-    arguments = _pairs(arg or (), "--arg")
-    tip_links = _pairs(tips.split(","), "--tips")
+    limits = {joint: span(joint, text) for joint, text in pairs(limit or (), "--limit").items()}
+    packages = {key: Path(text) for key, text in pairs(package or (), "--package").items()}
+    arguments = pairs(arg or (), "--arg")
+    tip_links = pairs(tips.split(","), "--tips")
     name = name or hand_name(file)
     if not name.isidentifier():
         raise XlvlaError(f"'{name}' is no name for a Python file: letters, digits and _")
@@ -78,24 +78,3 @@ def import_hand(
     if str(to.resolve()) not in os.environ.get("XLVLA_HANDS", "").split(os.pathsep):
         typer.echo(f"export XLVLA_HANDS={to.resolve()}   # and every command knows '{name}'")
     typer.echo(f"next: xlvla hand show {name}; xlvla codec add {name}")
-
-
-def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """KEY=VALUE words."""
-    pairs: dict[str, str] = {}
-    for word in words:
-        if not word.strip():
-            continue
-        key, equals, value = word.strip().partition("=")
-        if not (key and equals and value):
-            raise XlvlaError(f"{option} takes NAME=VALUE, not '{word}'")
-        pairs[key] = value
-    return pairs
-
-
-def _range(joint: str, text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(word) for word in text.split(","))
-    except ValueError:
-        raise XlvlaError(f"--limit takes {joint}=LOW,HIGH in rad or m, not '{text}'") from None
-    return low, high

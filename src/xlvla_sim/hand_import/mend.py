@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla_sim.hand_import.tree import Inertial, Joint, Link, Tree
 
-VELOCITY_RAD_S = 3.0
-VELOCITY_M_S = 0.1
-EFFORT_NM = 1.0
-EFFORT_N = 20.0
-"""Where a maker gives no limits: a finger closes in half a second with the force of a finger."""
+
+@dataclass(frozen=True)
+class Usual:
+    """What joints have where a maker gives no limits, and more than which no link and no whole
+    weighs.
+    """
+
+    noun: str
+    velocity_rad_s: float
+    velocity_m_s: float
+    effort_Nm: float
+    effort_N: float
+    most_kg: float
+    heavy_kg: float
+
+
+HAND = Usual("hand", 3.0, 0.1, 1.0, 20.0, most_kg=3.0, heavy_kg=2.5)
+"""A finger closes in half a second with the force of a finger."""
+ARM = Usual("arm", 1.0, 0.1, 50.0, 200.0, most_kg=60.0, heavy_kg=200.0)
+
 DENSITY = 1100.0
 """Of links without a mass [kg/m^3], as of printed fingers."""
 LEAST_KG = 1e-3
-MOST_KG = 3.0
-HEAVY_KG = 2.5
 SLACK = 1e-3
 """By how much of itself a moment of inertia may exceed the sum of the other two: files round."""
 
 
-def mended(tree: Tree, limits: Mapping[str, tuple[float, float]]) -> Tree:
-    """The hand with masses and limits that can be simulated; its notes tell every change.
+def mended(tree: Tree, limits: Mapping[str, tuple[float, float]], usual: Usual = HAND) -> Tree:
+    """The hand, or what else is `usual`, with masses and limits that can be simulated; its notes
+    tell every change.
 
     Args:
         limits: position ranges [rad or m] by joint that replace the description's.
@@ -36,15 +50,16 @@ def mended(tree: Tree, limits: Mapping[str, tuple[float, float]]) -> Tree:
     notes = list(tree.notes)
     joints = [_ranged(joint, limits, notes) for joint in tree.joints]
     _fix_followers(joints, notes)
-    _fill(joints, "velocity", VELOCITY_RAD_S, VELOCITY_M_S, "rad/s", "m/s", notes)
-    _fill(joints, "effort", EFFORT_NM, EFFORT_N, "Nm", "N", notes)
+    speeds = (usual.velocity_rad_s, usual.velocity_m_s)
+    _fill(joints, "velocity", *speeds, "rad/s", "m/s", notes)
+    _fill(joints, "effort", usual.effort_Nm, usual.effort_N, "Nm", "N", notes)
     moving = {joint.child for joint in joints if joint.moves}
     links: dict[str, Link] = {}
     for name, link in tree.links.items():
-        links[name] = _weighed(link, name in moving, notes)
+        links[name] = _weighed(link, name in moving, usual, notes)
     total = sum(link.inertial.mass for link in links.values() if link.inertial)
-    if total > HEAVY_KG:
-        notes.append(f"its links weigh {total:.1f} kg together, more than a hand does")
+    if total > usual.heavy_kg:
+        notes.append(f"its links weigh {total:.1f} kg together, more than a {usual.noun} does")
     return replace(tree, links=links, joints=tuple(joints), notes=tuple(notes))
 
 
@@ -119,10 +134,10 @@ def _fill(
             notes.append(f"{key} limit {value:g} {unit}, {of}, for {', '.join(named)}: none given")
 
 
-def _weighed(link: Link, moves: bool, notes: list[str]) -> Link:
+def _weighed(link: Link, moves: bool, usual: Usual, notes: list[str]) -> Link:
     """The link with a mass and inertia that a body can have."""
     given = link.inertial
-    fault = _fault(given)
+    fault = _fault(given, usual)
     if given is not None and not fault:
         return link
     points = link.points
@@ -131,10 +146,11 @@ def _weighed(link: Link, moves: bool, notes: list[str]) -> Link:
     size = np.ptp(points, axis=0) if len(points) else np.full(3, 0.01)
     size = np.maximum(size, 0.004)
     centre = (points.min(axis=0) + points.max(axis=0)) / 2 if len(points) else np.zeros(3)
-    mass = given.mass if given is not None and LEAST_KG <= given.mass <= MOST_KG else 0.0
+    most_kg = usual.most_kg
+    mass = given.mass if given is not None and LEAST_KG <= given.mass <= most_kg else 0.0
     if not mass:
         # A box around a link is filled to about a half.
-        mass = float(np.clip(0.5 * DENSITY * np.prod(size), LEAST_KG, MOST_KG))
+        mass = float(np.clip(0.5 * DENSITY * np.prod(size), LEAST_KG, most_kg))
     square = np.square(size)
     inertia = np.diag(mass / 12 * (square.sum() - square))
     if moves or given is not None:
@@ -142,14 +158,14 @@ def _weighed(link: Link, moves: bool, notes: list[str]) -> Link:
     return replace(link, inertial=Inertial(mass, centre, inertia))
 
 
-def _fault(inertial: Inertial | None) -> str:
+def _fault(inertial: Inertial | None, usual: Usual) -> str:
     """What is impossible about an inertia; nothing where it is a body's."""
     if inertial is None:
         return ""
     if not inertial.mass > 0:
         return f"a mass of {inertial.mass:g} kg"
-    if inertial.mass > MOST_KG:
-        return f"a mass of {inertial.mass:g} kg, more than a hand's"
+    if inertial.mass > usual.most_kg:
+        return f"a mass of {inertial.mass:g} kg, more than a {usual.noun}'s"
     moments = np.linalg.eigvalsh(inertial.inertia)
     shown = ", ".join(f"{moment:.2g}" for moment in moments)
     if moments[0] <= 0:

@@ -25,6 +25,10 @@ range.
 """
 
 
+SITES = ("tip", "attachment")
+"""Words in the names of sites that are looked for: fingertips, and where a tool is mounted."""
+
+
 def read(file: Path, limits: Mapping[str, tuple[float, float]]) -> Tree:
     """The bodies of an MJCF file; each body that has several joints becomes several links.
 
@@ -299,10 +303,11 @@ class _Reader:
         return Surface(applied(pose, points.astype(float)), faces.astype(int))
 
     def _add_sites(self, body: int, parent: str) -> None:
-        """Sites that are named as tips become links."""
+        """Sites that are named as tips or mounts become links."""
         for site in range(self.model.nsite):
             name = self._name(mujoco.mjtObj.mjOBJ_SITE, site)
-            if int(self.model.site_bodyid[site]) != body or "tip" not in name.lower():
+            named = any(word in name.lower() for word in SITES)
+            if int(self.model.site_bodyid[site]) != body or not named:
                 continue
             name = name if name not in self.links else f"{name}_site"
             pose = self.shift[body] @ _pose(self.model.site_pos[site], self.model.site_quat[site])

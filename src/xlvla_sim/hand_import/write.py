@@ -92,33 +92,34 @@ def entry_text(
         "from xlvla.hand import Hand",
         "",
         "HAND = Hand(",
-        f"    name={_quoted(name)},",
-        f"    title={_quoted(title)},",
-        f"    joints={_shown(tuple(short[joint] for joint in order))},",
-        f"    tips={_shown({finger: short[tip] for finger, tip in tips.items()})},",
-        f"    palm={_quoted(short[right.palm])},",
+        f"    name={quoted(name)},",
+        f"    title={quoted(title)},",
+        f"    joints={shown(tuple(short[joint] for joint in order))},",
+        f"    tips={shown({finger: short[tip] for finger, tip in tips.items()})},",
+        f"    palm={quoted(short[right.palm])},",
         '    driver="none",',
-        f'    urdf=str(Path(__file__).parent / {_quoted(name)} / "{{side}}.urdf"),',
+        f'    urdf=str(Path(__file__).parent / {quoted(name)} / "{{side}}.urdf"),',
     ]
     if table:
-        lines.append(f"    names={_shown(table)},")
+        lines.append(f"    names={shown(table)},")
     return "\n".join([*lines, ")", ""])
 
 
-def _shown(value: Mapping[str, Any] | Sequence[str], indent: int = 4) -> str:
+def shown(value: Mapping[str, Any] | Sequence[str], indent: int = 4) -> str:
     """A table or a row of names as ruff formats it, one a line."""
     inner = " " * (indent + 4)
     rows: list[str] = []
     if isinstance(value, Mapping):
         for key, part in value.items():
-            shown = _quoted(part) if isinstance(part, str) else _shown(part, indent + 4)
-            rows.append(f"{inner}{_quoted(key)}: {shown},")
+            text = quoted(part) if isinstance(part, str) else shown(part, indent + 4)
+            rows.append(f"{inner}{quoted(key)}: {text},")
         return "\n".join(["{", *rows, " " * indent + "}"])
-    rows = [f"{inner}{_quoted(word)}," for word in value]
+    rows = [f"{inner}{quoted(word)}," for word in value]
     return "\n".join(["(", *rows, " " * indent + ")"])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as Python writes it."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -151,10 +152,10 @@ def urdf_text(ready: Ready, name: str) -> str:
     for link in tree.links.values():
         body = tree.body(link.name)
         material = "shell" if body == tree.root else "pad" if body in last else "finger"
-        _add_link(robot, link, ready.solids[link.name], material)
+        add_link(robot, link, ready.solids[link.name], material)
     mount = Joint("mounting_to_flange", "fixed", flange, tree.root, ready.mount)
     for joint in (mount, *tree.joints):
-        _add_joint(robot, _coupled_directly(tree, joint) if joint.mimic else joint)
+        add_joint(robot, _coupled_directly(tree, joint) if joint.mimic else joint)
     ET.indent(robot)
     return f'<?xml version="1.0"?>\n{ET.tostring(robot, encoding="unicode")}\n'
 
@@ -171,7 +172,8 @@ def _coupled_directly(tree: Tree, joint: Joint) -> Joint:
     return replace(joint, lower=ends[0], upper=ends[1])
 
 
-def _add_link(robot: ET.Element, link: Link, solids: Iterable[Solid], material: str) -> None:
+def add_link(robot: ET.Element, link: Link, solids: Iterable[Solid], material: str) -> None:
+    """Adds a link with its mass and its shapes, seen and collided with alike."""
     element = ET.SubElement(robot, "link", name=link.name)
     if link.inertial is not None:
         _add_inertial(element, link.inertial)
@@ -213,7 +215,8 @@ def _add_inertial(element: ET.Element, inertial: Inertial) -> None:
     ET.SubElement(inner, "inertia", values)
 
 
-def _add_joint(robot: ET.Element, joint: Joint) -> None:
+def add_joint(robot: ET.Element, joint: Joint) -> None:
+    """Adds a joint with its limits and what it follows."""
     element = ET.SubElement(robot, "joint", name=joint.name, type=joint.type)
     ET.SubElement(element, "parent", link=joint.parent)
     ET.SubElement(element, "child", link=joint.child)
