@@ -265,6 +265,13 @@ SHARED = {
         ("xhand", {"address": "/dev/ttyUSB1"}),
         "sides.left.arm and sides.right.arm have one address, 192.168.1.2:502",
     ),
+    "one arm by its name and its number": (
+        ("xarm7", {"address": "LocalHost:1502"}),
+        ("xarm7", {"address": "127.0.0.1:1502"}),
+        ("xhand", {"address": "/dev/ttyUSB0"}),
+        ("xhand", {"address": "/dev/ttyUSB1"}),
+        "sides.left.arm and sides.right.arm have one address, 127.0.0.1:1502",
+    ),
     "one port for two hands": (
         ("xarm7", {"address": "192.168.1.2"}),
         ("xarm7", {"address": "192.168.1.3"}),
@@ -367,6 +374,9 @@ ADDRESSES = {
     ("arm", "xarm7", "192.168.1.2:99999"): "no address of an xArm",
     ("arm", "xarm7", "192.168.1.2 "): "begins or ends with a blank",
     ("arm", "xarm7", "http://192.168.1.2"): "no address of an xArm",
+    ("arm", "xarm7", "192.168.001.010"): "no address of an xArm",
+    ("arm", "xarm7", "192.168.1"): "no address of an xArm",
+    ("hand", "inspire", "10.0.0.01", "tcp"): "inspire: transport tcp needs an address",
     ("arm", "g1", "192.168.123.164"): "no address of a G1",
     ("hand", "xhand", "192.168.1.6"): "no serial port: give its path, such as /dev/ttyUSB0",
     ("hand", "ability", "COM3"): "no serial port: give its path, such as /dev/ttyUSB0",
