@@ -254,6 +254,10 @@ def test_two_hands_in_one_file_ask_for_the_palm(tmp_path, maker_folder):
         (('upper="1.4"', 'upper="90"'), "are these degrees"),
         (("meshes/palm.stl", "meshes/hand.stl"), "no mesh 'package://maker_description/meshes/h"),
         (('lower="0" upper="1.4"', ""), "give them by --limit R_index_mcp=LOW,HIGH"),
+        (
+            ('"R_index_mcp" type="revolute"', '"R_index_mcp" type="continuous"'),
+            "joint R_index_mcp: continuous, which has no limits; those beside it, 0 to 1.4 rad",
+        ),
     ],
 )
 def test_strange_files_end_in_one_line(maker_folder, tmp_path, change, line):

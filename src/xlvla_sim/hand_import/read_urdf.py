@@ -106,6 +106,11 @@ def _joint(joint: urdf.Joint, notes: list[str]) -> Joint:
         effort=joint.effort,
         mimic=mimic,
     )
+    if joint.type == "continuous" and np.isfinite([joint.lower, joint.upper]).all():
+        notes.append(
+            f"joint {joint.name}: continuous, which has no limits; those beside it, "
+            f"{joint.lower:g} to {joint.upper:g} rad, are taken: it is revolute now"
+        )
     length = float(np.linalg.norm(joint.axis))
     if joint.moves and abs(length - 1) > 1e-3:
         notes.append(f"joint {joint.name}: its axis had the length {length:g}, now 1")
