@@ -156,6 +156,7 @@ class Page:
             self._button(END_STOP, viser.Icon.LOCK_OPEN, orders.end_stop)
             if self._rig.sim or self._rig.mirrored:
                 self._button("New scene", viser.Icon.REFRESH, orders.new_scene)
+            self._distances = gui.add_html("")
         self._add_task(sentences)
         if self._rig.teleop:
             self._add_teleoperation()
@@ -378,6 +379,7 @@ class Page:
     def _show_tables(self, seen: Seen) -> None:
         self._html("devices", self._devices, _device_table(seen, self._rig))
         self._html("nodes", self._nodes, _node_table(seen))
+        self._html("distances", self._distances, _distance_lines(seen))
         self._html("task", self._task, _task_lines(seen))
         if self._rig.teleop:
             self._html("teleop", self._teleop, _teleop_lines(seen))
@@ -450,6 +452,21 @@ def _warmest(figures: Mapping[str, str]) -> str:
         if key.startswith("temperature") and key.endswith("[C]")
     ]
     return f"{max(celsius):.0f} °C" if celsius else ""
+
+
+def _distance_lines(seen: Seen) -> str:
+    """What is nearest to what, and how much motion slows for it."""
+    motion = seen.figures.get("motion", {})
+    lines: list[str] = []
+    if nearest := motion.get("nearest"):
+        lines.append(f"nearest: {escape(nearest)}")
+    pace = number(motion, "pace")
+    if pace is not None and pace < 1:
+        lines.append(_coloured(f"slowed to {100 * pace:.0f} %", "warning"))
+    alone = motion.get("goes alone", "none")
+    if alone != "none":
+        lines.append(_coloured(f"only the {alone} moves, the other waits", "warning"))
+    return _small(*lines) if lines else ""
 
 
 def _node_table(seen: Seen) -> str:

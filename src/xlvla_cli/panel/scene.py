@@ -99,6 +99,11 @@ class RobotScene:
             paths.append([poses[tip][:3, 3].copy() for tip in self._tips[side]])
         points = np.array(paths).transpose(1, 0, 2)
         segments = np.stack([points[:, :-1], points[:, 1:]], axis=2).reshape(-1, 2, 3)
-        self._trails[side] = self._scene.add_line_segments(
-            f"/coming_trail_{side}", segments, COMING, thickness=0.003
-        )
+        trail = self._trails.get(side)
+        if trail is not None and trail.points.shape == segments.shape:
+            trail.points = segments
+        else:
+            name = f"/coming_trail_{side}"
+            self._trails[side] = self._scene.add_line_segments(
+                name, segments, COMING, thickness=0.003
+            )
