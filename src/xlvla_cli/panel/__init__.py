@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla_cli.panel.server import Place
 
-LOOK_S = 0.05
-"""Between two looks at the graph."""
+LOOK_S = 0.03
+"""Between two looks at the graph: no picture of a camera at 30 Hz waits longer."""
 
-OF_A_RUN = ("sim", "seed", "speed")
-"""Choices that change nothing on the page; whether it is simulated is the rig's."""
+OF_A_RUN = ("seed", "speed")
+"""Choices that change nothing on the page."""
 
 
 def register(app: typer.Typer) -> None:
     app.command("panel")(panel)
 
 
-@options_of(skip=("seed", "speed"), choices=RigChoices)
+@options_of(skip=OF_A_RUN, choices=RigChoices)
 def panel(
     rig: RigArgument = "bimanual",
     *,

@@ -19,7 +19,7 @@ from xlvla.rig import Rig
 from xlvla.screen import number
 from xlvla_cli.panel.curves import Curves
 from xlvla_cli.panel.scene import RobotScene
-from xlvla_cli.panel.seen import Seen
+from xlvla_cli.panel.seen import Picture, Seen
 from xlvla_cli.panel.server import PanelServer
 from xlvla_cli.panel.words import (
     CLOSE_CLUTCH,
@@ -107,6 +107,8 @@ class Page:
         self._slow_s = 0.0
         self._buttons: dict[str, viser.GuiButtonHandle] = {}
         self._images: dict[str, viser.GuiImageHandle] = {}
+        # The pictures that are shown.
+        self._pictures: dict[str, Picture] = {}
         self.scene = RobotScene(server.scene, rig)
         self._lay_out(sentences)
         server.on_client_connect(self._connected)
@@ -193,12 +195,11 @@ class Page:
         gui = self._server.gui
         with gui.add_folder("Task"):
             told = self._rig.policy.instruction if self._rig.policy else ""
-            known = [sentence for sentence in sentences if sentence != told]
-            if told:
-                known.insert(0, told)
+            known = [told] if told else []
+            known += [sentence for sentence in sentences if sentence != told]
             self._sentence = gui.add_text("Instruction", told)
             if known:
-                chosen = gui.add_dropdown("Trained on", tuple(known))
+                chosen = gui.add_dropdown("Trained on", known)
                 chosen.on_update(lambda _: setattr(self._sentence, "value", chosen.value))
             self._button(
                 "Give the instruction",
@@ -373,7 +374,8 @@ class Page:
         if not self.looked_at:
             return
         for name, picture in seen.pictures.items():
-            if picture.came_s == seen.now_s:
+            if self._pictures.get(name) is not picture:
+                self._pictures[name] = picture
                 self._images[name].image = picture.rgb
 
     def _show_tables(self, seen: Seen) -> None:
@@ -544,7 +546,7 @@ def _camera_lines(seen: Seen, rig: Rig) -> str:
         if picture is None:
             lines.append(f"{escape(name)}: {_coloured('no picture yet', 'warning')}")
             continue
-        age_s = seen.now_s - picture.came_s
+        age_s = seen.now_s - picture.sent_s
         text = f"{picture.rate_hz:.0f} Hz, {1e3 * age_s:.0f} ms old"
         lines.append(f"{escape(name)}: {_coloured(text, 'fault' if age_s > 1 else 'ok')}")
     return _small(*lines)

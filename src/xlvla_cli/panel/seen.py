@@ -22,12 +22,12 @@ LATE_S = 1.0
 
 @dataclass
 class Picture:
-    """The newest picture of a camera: RGB [H, W, 3], when it came [s, monotonic], and pictures a
-    second.
+    """The newest picture of a camera: RGB [H, W, 3], when it was sent [s, monotonic], which is right
+    where the sender's clock agrees with this machine's, and pictures a second.
     """
 
     rgb: np.ndarray
-    came_s: float
+    sent_s: float
     rate_hz: float
 
 

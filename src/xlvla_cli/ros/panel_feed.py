@@ -118,8 +118,10 @@ class PanelFeed:
 
     def _take_pictures(self, seen: Seen) -> None:
         for name, reader in self._cameras.items():
-            if (message := reader.newest()) is None:
+            waiting = list(reader.every_sent())
+            if not waiting:
                 continue
+            message, sent_ns = waiting[-1]
             try:
                 rgb = convert.picture(message)
             except XlvlaError as error:
@@ -129,7 +131,9 @@ class PanelFeed:
             came_s.append(seen.now_s)
             period_s = (came_s[-1] - came_s[0]) / max(1, len(came_s) - 1)
             rate_hz = 1 / period_s if period_s > 0 else 0.0
-            seen.pictures[name] = Picture(np.ascontiguousarray(rgb), seen.now_s, rate_hz)
+            on_its_way_s = max(0.0, (time.time_ns() - sent_ns) / convert.SECOND)
+            sent_s = seen.now_s - on_its_way_s
+            seen.pictures[name] = Picture(np.ascontiguousarray(rgb), sent_s, rate_hz)
 
 
 def _by_name(rig: Rig, key: tuple[Side, Part], joints: convert.Joints) -> dict[str, float]:
