@@ -239,7 +239,6 @@ def _by_one_clock(found: dict[str, list[Message]]) -> None:
     """Stamps of headers where every message has one, else the times at which all of them came:
     streams of two clocks cannot be put beside each other.
     """
-    from dataclasses import replace
 
     every = [message for messages in found.values() for message in messages]
     stamped = all(_header_ns(message.content) is not None for message in every)
@@ -247,7 +246,7 @@ def _by_one_clock(found: dict[str, list[Message]]) -> None:
         timed: list[Message] = []
         for message in messages:
             stamp_ns = _header_ns(message.content) if stamped else message.log_ns
-            timed.append(replace(message, stamp_ns=stamp_ns))
+            timed.append(message._replace(stamp_ns=stamp_ns))
         found[topic] = timed
 
 

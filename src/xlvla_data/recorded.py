@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -75,7 +74,7 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode
         # read without decoding the rest
         if message.topic not in joints:
             content = decoder(bag.topics[message.topic], message.content)
-            message = replace(message, content=content)
+            message = message._replace(content=content)
         messages[message.topic].append(message)
     others: dict[str, SampledStream] = {}
     for topic, (feature, read) in readers.items():

@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from xlvla.errors import XlvlaError
 from xlvla_cli.data import recordings
 from xlvla_data.bag.card import EpisodeCard, read_episode_card
-from xlvla_data.bag.decode import Positions, header_ns
+from xlvla_data.bag.decode import Decoder, Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
 from xlvla_data.bag.mcap_file import left_of
@@ -295,6 +295,78 @@ def test_positions_are_found_without_decoding_the_rest():
         values = np.arange(len(names)) + 0.5
         assert positions(pose(5, values, names, frame)).tolist() == values.tolist()
         assert positions.names == tuple(names)
+
+
+def state(ns, names, position, velocity=(), effort=(), frame="era"):
+    numbers = {"position": position, "velocity": velocity, "effort": effort}
+    return serialised(
+        "sensor_msgs/msg/JointState",
+        header=header(ns, frame),
+        name=list(names),
+        **{name: np.asarray(values, float) for name, values in numbers.items()},
+    )
+
+
+STREAM = [
+    state(1, ["one", "two"], [1, 2]),
+    state(2, ["one", "two"], [3, 4]),
+    # Of the same length: other names, another frame, numbers of another kind
+    state(3, ["two", "one"], [5, 6]),
+    state(4, ["one", "two"], [7, 8], frame="arm"),
+    state(5, ["one", "two"], [], [1, 2]),
+    state(6, ["one", "two"], [], [], [1, 2]),
+    state(7, ["one", "two"], [1, 2]),
+    state(13, ["one"], [1], [2], [3, 4]),
+    state(14, ["one"], [1], [2, 1e-323], [4]),
+    # Of other lengths
+    state(8, ["one"], [1], [2], [3]),
+    state(9, ["one"], [4], [5], [6]),
+    state(10, [], []),
+    state(11, [], []),
+    state(12, ["öne"], [1]),
+]
+
+
+def test_joint_states_are_decoded_like_every_other_message_whatever_came_before():
+    """The decoder learns a stream's names; rosbags decodes every message on its own."""
+    decode = Decoder()
+    for data in [*STREAM, *STREAM[::-1], *np.repeat(np.array(STREAM, object), 2)]:
+        found = decode(TOPICS[0], data)
+        expected = TYPES.deserialize_cdr(data, TOPICS[0].type)
+        assert type(found).__name__ == type(expected).__name__
+        assert (found.header.stamp.sec, found.header.stamp.nanosec) == (
+            0,
+            expected.header.stamp.nanosec,
+        )
+        assert (found.header.frame_id, found.name) == (expected.header.frame_id, expected.name)
+        for numbers in ("position", "velocity", "effort"):
+            ours = getattr(found, numbers)
+            theirs = getattr(expected, numbers)
+            assert ours.dtype == theirs.dtype and ours.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "longer", "count", "big-endian", "no encapsulation"])
+def test_a_damaged_joint_state_is_refused_although_one_like_it_was_learned(damage):
+    decode = Decoder()
+    data = STREAM[0]
+    decode(TOPICS[0], data)
+    bad = {
+        "cut off": data[:-9],
+        "longer": data + bytes(8),
+        "count": data[:-4] + b"\1\0\0\0",
+        "big-endian": b"\0\0" + data[2:],
+        "no encapsulation": b"\7\7" + data[2:],
+    }
+    with pytest.raises(XlvlaError, match="cannot be read as sensor_msgs/msg/JointState"):
+        decode(TOPICS[0], bad[damage])
+    assert decode(TOPICS[0], data).position.tolist() == [1, 2]
+
+
+def test_what_was_decoded_can_be_changed_without_changing_the_next_message():
+    decode = Decoder()
+    decode(TOPICS[0], STREAM[0])
+    decode(TOPICS[0], STREAM[1]).name[0] = "another"
+    assert decode(TOPICS[0], STREAM[1]).name == ["one", "two"]
 
 
 def test_a_raw_picture_becomes_a_compressed_one_with_the_same_header():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,17 @@ START = 4
 little-endian on the machines ROS runs on.
 """
 
+_LITTLE_ENDIAN = b"\0\1"
+"""How CDR's header begins."""
+
 _TIME = struct.Struct("<iI")
 _LENGTH = struct.Struct("<I")
 _DOUBLE_BYTES = 8
+
+_LONG = 4096
+"""From so many bytes on, another copy of a message costs more than to look at the one there is."""
+
+JOINT_STATE = "sensor_msgs/msg/JointState"
 
 STAMPED = {
     "std_msgs/msg/Header",
@@ -102,6 +111,90 @@ def _read_length(data: bytes, at: int) -> tuple[int, int]:
     return count, at + _LENGTH.size
 
 
+@dataclass(frozen=True)
+class JointStateLayout:
+    """What is the same in all messages of a stream, by their length.
+
+    Args:
+        head: from behind the stamp to the count of the positions.
+        names: of the joints.
+        counts: where the counts of velocities and efforts stand, and what they are.
+        numbers: positions, velocities, efforts: how many, and where the first one is.
+    """
+
+    head: bytes
+    frame: str
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, bytes], tuple[int, bytes]]
+    numbers: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+class JointStates:
+    """Decodes the joint states of one topic, which are most of a robot's messages: names and frame
+    are decoded once, since they are the same in message after message.
+    """
+
+    def __init__(self, types: Typestore) -> None:
+        self._state: Any = types.types[JOINT_STATE]
+        self._header: Any = types.types["std_msgs/msg/Header"]
+        self._time: Any = types.types["builtin_interfaces/msg/Time"]
+        self._layouts: dict[int, JointStateLayout] = {}
+
+    def __call__(self, data: bytes) -> Any:
+        """The fields of a serialised message; None where none like it was learned."""
+        layout = self._layouts.get(len(data))
+        if layout is None or not data.startswith(_LITTLE_ENDIAN):
+            return None
+        # As it is aligned in CDR, so are its numbers in memory
+        body = data[START:]
+        (velocities_at, velocities), (efforts_at, efforts) = layout.counts
+        if not (
+            body.startswith(layout.head, _TIME.size)
+            and body.startswith(velocities, velocities_at)
+            and body.startswith(efforts, efforts_at)
+        ):
+            return None
+        seconds, nanoseconds = _TIME.unpack_from(body)
+        position, velocity, effort = layout.numbers
+        return self._state(
+            self._header(self._time(seconds, nanoseconds), layout.frame),
+            list(layout.names),
+            np.frombuffer(body, np.float64, *position),
+            np.frombuffer(body, np.float64, *velocity),
+            np.frombuffer(body, np.float64, *effort),
+        )
+
+    def learn(self, data: bytes) -> None:
+        """Learns from a message that can be decoded how those of its length are laid out."""
+        if not data.startswith(_LITTLE_ENDIAN):
+            return
+        body = data[START:]
+        frame, at = read_text(body, _TIME.size)
+        name_count, at = _read_length(body, at)
+        names = list[str]()
+        for _ in range(name_count):
+            name, at = read_text(body, at)
+            names.append(name)
+        ends = list[int]()
+        numbers = list[tuple[int, int]]()
+        for _ in range(3):
+            count, at = _read_length(body, at)
+            ends.append(at)
+            if count:
+                at += -at % _DOUBLE_BYTES
+            numbers.append((count, at))
+            at += count * _DOUBLE_BYTES
+        positions_end, *other_ends = ends
+        counts = [(end - _LENGTH.size, body[end - _LENGTH.size : end]) for end in other_ends]
+        self._layouts[len(data)] = JointStateLayout(
+            head=body[_TIME.size : positions_end],
+            frame=frame,
+            names=tuple(names),
+            counts=(counts[0], counts[1]),
+            numbers=(numbers[0], numbers[1], numbers[2]),
+        )
+
+
 class Decoder:
     """Decodes every type that a bag defines."""
 
@@ -109,13 +202,27 @@ class Decoder:
         from rosbags.typesys import Stores, get_typestore
 
         self._types: Typestore = get_typestore(Stores.ROS2_JAZZY)
+        self._joint_states: dict[str, JointStates] = {}
 
     def __call__(self, topic: BagTopic, data: bytes) -> Any:
         """The fields of a serialised message; XlvlaError where it cannot be read."""
+        if topic.type != JOINT_STATE:
+            return self._decoded(topic, data)
+        stream = self._joint_states.get(topic.name)
+        if stream is None:
+            stream = self._joint_states[topic.name] = JointStates(self._types)
+        content = stream(data)
+        if content is None:
+            content = self._decoded(topic, data)
+            stream.learn(data)
+        return content
+
+    def _decoded(self, topic: BagTopic, data: bytes) -> Any:
         try:
             if topic.type not in self._types.types:
                 self._learn(topic)
-            return self._types.deserialize_cdr(data, topic.type)
+            seen = memoryview(data) if len(data) > _LONG else data
+            return self._types.deserialize_cdr(seen, topic.type)
         # The library generates code for each type, which raises all kinds of errors on damaged data
         except Exception as error:
             reason = str(error) or type(error).__name__

@@ -6,10 +6,9 @@ import fcntl
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag import scan
@@ -19,8 +18,7 @@ from xlvla_data.bag.layout import METADATA, BagTopic
 from xlvla_data.bag.parts import description, parts
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message of a bag.
 
     Args:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
@@ -21,21 +22,21 @@ from mcap.records import Channel, Footer, Header, Schema, Statistics
 from xlvla_data.bag.layout import MESSAGE_ENCODING, SCHEMA_ENCODING, BagTopic
 from xlvla_data.bag.mcap_file import LIBRARY, MAGIC
 from xlvla_data.bag.records import HEAD, Records
-from xlvla_data.bag.unpack import opened, unpacked
+from xlvla_data.bag.unpack import keep_freed_memory, opened, unpacked
 
 FOOTER_BYTES = HEAD.size + 20
 CRC_BYTES = 4
 LOOSE = 1000
 """Messages outside chunks are yielded together, this many at once."""
 
+_MESSAGE = int(Opcode.MESSAGE)
 _FIELDS = struct.Struct("<HIQQ")
 """Precedes a message's data in its record: channel, sequence, log time, publish time."""
 
 _MISREAD = (McapError, struct.error, UnicodeDecodeError)
 
 
-@dataclass(frozen=True)
-class Raw:
+class Raw(NamedTuple):
     """A serialised message, which came at `log_ns` and was sent at `sent_ns`."""
 
     topic: str
@@ -162,8 +163,7 @@ def _see_records(file: BinaryIO, contents: Contents) -> None:
         data = unpacked(body)
         if data is not None:
             # Other writers describe topics inside chunks; the messages are not wanted here
-            for _ in _in_chunk(data, contents, Counter()):
-                pass
+            _in_chunk(data, contents, Counter())
 
 
 def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Raw]]:
@@ -171,11 +171,12 @@ def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Ra
     cannot be read is noted in `losses`.
     """
     count = 0
+    keep_freed_memory()
     with opened(path) as file:
         records = Records(file)
         for group in _groups(records, contents, losses.faults):
             count += len(group)
-            yield sorted(group, key=lambda raw: raw.log_ns)
+            yield sorted(group, key=attrgetter("log_ns"))
         for begin, end in records.skipped:
             losses.faults[f"bytes {begin} to {end} are no records"] += 1
         for at in records.wrong_lengths:
@@ -192,7 +193,7 @@ def _groups(records: Records, contents: Contents, faults: Counter[str]) -> Itera
     group: list[Raw] = []
     for opcode, body in records.from_(len(MAGIC)):
         if opcode == Opcode.MESSAGE:
-            group += _message(body, 0, len(body), contents, faults)
+            _take_message(body, 0, len(body), contents, faults, group)
             if len(group) < LOOSE:
                 continue
         elif opcode == Opcode.CHUNK:
@@ -241,31 +242,40 @@ def _see_summary(file: BinaryIO, contents: Contents) -> None:
             contents.expected = Statistics.read(ReadDataStream(io.BytesIO(body))).message_count
 
 
-def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> Iterator[Raw]:
+def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> list[Raw]:
     """The messages of an unpacked chunk."""
+    found: list[Raw] = []
     at = 0
-    while at < len(data):
-        if at + HEAD.size > len(data):
+    size = len(data)
+    while at < size:
+        if at + HEAD.size > size:
             faults["a chunk ends in the midst of a record"] += 1
-            return
+            break
         opcode, length = HEAD.unpack_from(data, at)
         begin = at + HEAD.size
         at = begin + length
-        if at > len(data):
+        if at > size:
             faults["a chunk ends in the midst of a record"] += 1
-        elif opcode == Opcode.MESSAGE:
-            yield from _message(data, begin, at, contents, faults)
+        elif opcode == _MESSAGE:
+            _take_message(data, begin, at, contents, faults, found)
         else:
             fault = contents.see(opcode, data[begin:at])
             if fault:
                 faults[fault] += 1
+    return found
 
 
-def _message(
-    data: bytes, begin: int, end: int, contents: Contents, faults: Counter[str]
-) -> Iterator[Raw]:
-    """The message between these bytes; none where its channel is unknown."""
-    if end - begin < _FIELDS.size:
+def _take_message(
+    data: bytes,
+    begin: int,
+    end: int,
+    contents: Contents,
+    faults: Counter[str],
+    found: list[Raw],
+) -> None:
+    """Adds the message between these bytes to those found, unless its channel is unknown."""
+    data_begin = begin + _FIELDS.size
+    if end < data_begin:
         faults["a message is too short"] += 1
         return
     channel, sequence, log_ns, sent_ns = _FIELDS.unpack_from(data, begin)
@@ -273,4 +283,4 @@ def _message(
     if topic is None:
         faults[f"a message is of channel {channel}, which is not declared"] += 1
         return
-    yield Raw(topic.name, data[begin + _FIELDS.size : end], log_ns, sent_ns, sequence)
+    found.append(Raw(topic.name, data[data_begin:end], log_ns, sent_ns, sequence))

@@ -20,6 +20,15 @@ from xlvla_data.bag.records import CHUNK_HEAD, PACKED_SIZE
 MOST_UNPACKED = 1 << 30
 """Bytes of a chunk; one that states more is taken for damaged and not unpacked."""
 
+_KEPT_BYTES = 16 << 20
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep memory that is freed instead of giving it back and fetching it anew, page by
+    page, for every chunk: it keeps as much as the largest block that was ever freed.
+    """
+    bytearray(_KEPT_BYTES)
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
@@ -57,7 +66,7 @@ def unpacked(body: bytes) -> bytes | None:
     _, _, size, checksum, name_length = CHUNK_HEAD.unpack_from(body)
     name_end = CHUNK_HEAD.size + name_length
     name = body[CHUNK_HEAD.size : name_end]
-    packed = body[name_end + PACKED_SIZE.size :]
+    packed = memoryview(body)[name_end + PACKED_SIZE.size :]
     if size > MOST_UNPACKED:
         return None
     try:
@@ -71,7 +80,7 @@ def unpacked(body: bytes) -> bytes | None:
     return data
 
 
-def _decompressed(name: bytes, packed: bytes, size: int) -> bytes:
+def _decompressed(name: bytes, packed: memoryview, size: int) -> bytes:
     """The data of a chunk; at most one byte more than `size`, which shows that it is longer."""
     if name == b"lz4":
         return lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size + 1)
@@ -80,4 +89,4 @@ def _decompressed(name: bytes, packed: bytes, size: int) -> bytes:
             return stream.read(size + 1)
     if name:
         raise ValueError(f"unknown compression {name!r}")
-    return packed
+    return bytes(packed)
