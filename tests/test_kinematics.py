@@ -214,11 +214,96 @@ def test_ik_reaches_poses_that_can_be_reached(arm):
     assert reached >= 48
 
 
+def arm_of(name):
+    """The arm's kinematics and flange; `six`: an xArm7 whose third joint is stiff."""
+    if name == "six":
+        xarm7 = catalog.arm("xarm7")
+        joints = [joint for joint in xarm7.joints if joint != "joint3"]
+        return Kinematics(xarm7.urdf_model, joints), xarm7.flange
+    name, _, side = name.partition(" ")
+    entry = catalog.arm(name).on(side or "left")
+    return Kinematics(entry.urdf_model, entry.joints), entry.flange
+
+
+def within_turn(kinematics):
+    """Limits, or a whole turn where a joint turns further."""
+    return np.maximum(kinematics.lower, -np.pi), np.minimum(kinematics.upper, np.pi)
+
+
+@pytest.mark.parametrize("name", ["xarm7", "six", "g1 left", "g1 right"])
+def test_every_pose_of_an_arms_range_is_reached_inside_its_limits(name):
+    kinematics, link = arm_of(name)
+    lower, upper = within_turn(kinematics)
+    home = (lower + upper) / 2
+    for q in np.random.default_rng(4).uniform(lower, upper, (40, len(lower))):
+        T_root_target = kinematics.fk(q, [link])[link]
+        found = kinematics.reach(link, T_root_target, home)
+        T_root_found = kinematics.fk(found.q, [link])[link]
+        assert found.ok, q
+        np.testing.assert_allclose(T_root_found[:3, 3], T_root_target[:3, 3], atol=1e-4)
+        np.testing.assert_allclose(T_root_found[:3, :3], T_root_target[:3, :3], atol=2e-3)
+        assert (found.q >= kinematics.lower).all() and (found.q <= kinematics.upper).all()
+
+
+def test_a_pose_with_joints_at_their_limits_is_reached(arm):
+    rng = np.random.default_rng(6)
+    lower, upper = within_turn(arm)
+    for _ in range(20):
+        q = rng.uniform(lower, upper)
+        q[3] = arm.upper[3]
+        q[5] = arm.lower[5]
+        T_root_target = arm.fk(q, ["link7"])["link7"]
+        near = np.clip(q + rng.uniform(-0.3, 0.3, 7), arm.lower, arm.upper)
+        assert arm.ik("link7", T_root_target, near, tolerance_m=1e-3, tolerance_rad=1e-2).ok
+        assert arm.reach("link7", T_root_target, (lower + upper) / 2).ok
+
+
+def test_a_first_pose_is_reached_in_the_posture_it_is_asked_in(arm):
+    """Where the posture itself leads there, no other side of a singularity is taken."""
+    rng = np.random.default_rng(7)
+    lower, upper = within_turn(arm)
+    for _ in range(20):
+        posture = (lower + upper) / 2 + 0.3 * (upper - lower) * rng.uniform(-1, 1, 7)
+        q = np.clip(posture + rng.uniform(-0.1, 0.1, 7), lower, upper)
+        found = arm.reach("link7", arm.fk(q, ["link7"])["link7"], posture)
+        assert found.ok and np.abs(found.q - posture).max() < 0.5
+
+
+def test_redundancy_brings_the_elbow_towards_the_posture(arm):
+    rng = np.random.default_rng(8)
+    lower, upper = within_turn(arm)
+    home = (lower + upper) / 2
+    apart = {"home": [], "there": []}
+    for q in rng.uniform(lower, upper, (40, 7)):
+        T_root_target = arm.fk(q, ["link7"])["link7"]
+        for posture, of in ((home, "home"), (q, "there")):
+            apart[of].append(np.linalg.norm(arm.reach("link7", T_root_target, posture).q - home))
+    assert np.mean(apart["home"]) < 0.8 * np.mean(apart["there"])
+
+
+def test_an_arm_that_follows_a_path_does_not_change_sides(arm):
+    """Along a path every step is as small as the path's."""
+    lower, upper = within_turn(arm)
+    home = (lower + upper) / 2
+    rng = np.random.default_rng(9)
+    for _ in range(5):
+        begin, end = rng.uniform(home - 0.8, home + 0.8, (2, 7))
+        q = begin
+        for share in np.linspace(0, 1, 50):
+            T_root_target = arm.fk(begin + share * (end - begin), ["link7"])["link7"]
+            found = arm.ik("link7", T_root_target, q, posture=home)
+            assert found.ok and np.abs(found.q - q).max() < 0.3
+            q = found.q
+
+
 def test_ik_says_so_when_a_pose_is_out_of_reach(arm):
     T_root_target = np.eye(4)
     T_root_target[:3, 3] = [3.0, 0.0, 0.0]
     result = arm.ik("link7", T_root_target, np.zeros(7))
     assert not result.ok and result.position_error > 1.0
+    result = arm.reach("link7", T_root_target, np.zeros(7))
+    assert not result.ok and result.position_error > 1.0
+    assert (result.q >= arm.lower).all() and (result.q <= arm.upper).all()
 
 
 def test_a_coupled_joint_follows_its_master():

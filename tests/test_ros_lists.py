@@ -37,13 +37,12 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "grpc": "grpcio",
     "mcap_ros2": "mcap-ros2-support",
-    "pink": "pin-pink",
     "serial": "pyserial",
     "xarm": "xarm-python-sdk",
 }
 """Distributions that are not called as the module that they bring."""
 
-ROSDEP = {"cv2": "python3-opencv", "yaml": "python3-yaml", "pinocchio": "pinocchio"}
+ROSDEP = {"cv2": "python3-opencv", "yaml": "python3-yaml", "pinocchio": "pinocchio", "eigenpy": "eigenpy"}
 """rosdep's keys that are not `python3-` and the module's name."""
 
 

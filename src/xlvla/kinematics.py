@@ -7,7 +7,6 @@ from __future__ import annotations
 import copy
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pinocchio as pin  # pyright: ignore
@@ -15,19 +14,21 @@ import pinocchio as pin  # pyright: ignore
 from xlvla import urdf
 from xlvla.errors import unknown
 from xlvla.hand import Hand
+from xlvla.inverse_kinematics import IkResult, LinkIk, Manner, MovingLink
 from xlvla.types import Finger, Side
 
+NEAR_STEP = 0.2
+NEAR_DRIFT = 0.05
+"""Of `Kinematics.ik`: a joint's longest step [rad], and the share of the way to the posture that
+redundancy goes in it.
+"""
 
-@dataclass(frozen=True)
-class IkResult:
-    """A solution [N] with what is left: position [m] and rotation [rad] error; `ok` when both are
-    within tolerance.
-    """
-
-    q: np.ndarray
-    position_error: float
-    rotation_error: float
-    ok: bool
+FAR_STEP = 0.5
+FAR_DRIFT = 0.3
+FAR_ITERATIONS = 15
+"""Of `Kinematics.reach`: from a good start more steps are seldom needed, and another start is
+better than they are.
+"""
 
 
 class Kinematics:
@@ -55,6 +56,7 @@ class Kinematics:
         self.upper = np.array([joint.upper for joint in named])
         self.velocity = np.array([joint.velocity for joint in named])
         self.spread, self._offset = self._coupling(description)
+        self._inverse: dict[str, LinkIk] = {}
 
     def fk(self, q: np.ndarray, frames: Sequence[str]) -> dict[str, np.ndarray]:
         """Poses [4, 4] of the named links in the root's frame at q [N]."""
@@ -86,43 +88,41 @@ class Kinematics:
         tolerance_m: float = 1e-4,
         tolerance_rad: float = 1e-3,
     ) -> IkResult:
-        """Nearest configuration that brings a link to a pose [4, 4], from q0 [N], inside the joint
-        limits.
+        """The configuration that brings a link to a pose [4, 4], from q0 [N] on, inside the joint
+        limits: what follows a path from there to there stays on its side of every singularity.
 
         Damped least squares; redundancy is spent on staying near `posture` (q0 where None).
         """
-        q = np.clip(q0, self.lower, self.upper)
+        manner = Manner(iterations, NEAR_STEP, NEAR_DRIFT, tolerance_m, tolerance_rad)
         rest = q0 if posture is None else posture
-        for _ in range(iterations):
-            error = self._pose_error(q, frame, T_root_target)
-            position_met = np.linalg.norm(error[:3]) < tolerance_m
-            if position_met and np.linalg.norm(error[3:]) < tolerance_rad:
-                break
-            step = self.ik_step(q, frame, error, rest - q)
-            q = np.clip(q + step, self.lower, self.upper)
-        error = self._pose_error(q, frame, T_root_target)
-        position = float(np.linalg.norm(error[:3]))
-        rotation = float(np.linalg.norm(error[3:]))
-        ok = position < tolerance_m and rotation < tolerance_rad
-        return IkResult(q, position, rotation, ok)
+        return self._ik_of(frame).near(T_root_target, q0, rest, manner)
 
-    def ik_step(
-        self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
-    ) -> np.ndarray:
-        """One damped step [N] against a pose error [6], at most `step` rad per joint, drifting
-        along `rest` in the null space.
+    def reach(
+        self,
+        frame: str,
+        T_root_target: np.ndarray,
+        posture: np.ndarray,
+        *,
+        tolerance_m: float = 1e-4,
+        tolerance_rad: float = 1e-3,
+    ) -> IkResult:
+        """A configuration that brings a link to a pose [4, 4], wherever in its range, inside the
+        joint limits; of those that do, one near `posture` [N].
+
+        For the beginning of a path; two poses side by side may be reached on different sides of a
+        singularity. The first call for a link takes some tens of milliseconds more.
         """
-        jacobian = self.jacobian(q, frame)
-        damping = 1e-6 + 1e-2 * min(1.0, float(error @ error))
-        inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(6))
-        null_space = np.eye(len(q)) - inverse @ jacobian
-        dq = inverse @ error + null_space @ (0.05 * rest)
-        return dq * min(1.0, step / max(float(np.abs(dq).max()), 1e-9))
+        manner = Manner(FAR_ITERATIONS, FAR_STEP, FAR_DRIFT, tolerance_m, tolerance_rad)
+        return self._ik_of(frame).anywhere(T_root_target, posture, manner)
 
-    def _pose_error(self, q: np.ndarray, frame: str, T_root_target: np.ndarray) -> np.ndarray:
-        T_root_frame = self.fk(q, [frame])[frame]
-        rotation = pin.log3(T_root_target[:3, :3] @ T_root_frame[:3, :3].T)
-        return np.concatenate([T_root_target[:3, 3] - T_root_frame[:3, 3], rotation])
+    def moving(self, link: str) -> MovingLink:
+        """A link, for loops that ask where it is and how it moves."""
+        return MovingLink(self.model, self.data, self.frame(link), self.spread, self._offset)
+
+    def _ik_of(self, link: str) -> LinkIk:
+        if link not in self._inverse:
+            self._inverse[link] = LinkIk(self.moving(link), self.lower, self.upper)
+        return self._inverse[link]
 
     def full(self, q: np.ndarray) -> np.ndarray:
         """Every joint of the model [nq], couplings included, at q [N]."""

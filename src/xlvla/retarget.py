@@ -15,6 +15,7 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla.inverse_kinematics import IkResult
 from xlvla.kinematics import Kinematics
 from xlvla.rig import Rig
 from xlvla.robot import rig_description
@@ -29,8 +30,6 @@ FOLLOWS_RAD = 5e-3
 ARM_SPEED = 0.5
 HAND_SPEED = 1.0
 """Share of the joints' velocity limits that a path may use from one frame to the next."""
-STARTS = 32
-"""Configurations from which the first frame is sought where the nearest does not lead there."""
 
 
 class Limb:
@@ -163,13 +162,13 @@ class Retargeter:
         goal = self._goal(arm, source_hand, hand)
         kinematics = self.target.arm_kinematics
         near = self._posture(arm, (kinematics.lower + kinematics.upper) / 2)
-        generator = np.random.default_rng(0)
-        elsewhere = generator.uniform(kinematics.lower, kinematics.upper, (STARTS, len(near)))
-        for start in (near, *elsewhere):
-            solution = self._solve(goal, start, near)
-            if solution is not None:
-                return solution
-        best = kinematics.ik(self.target.flange, goal, near).position_error
+        solution = self._solve(goal, near, near)
+        if solution is not None:
+            return solution
+        found = kinematics.reach(self.target.flange, goal, near)
+        if _follows(found):
+            return found.q
+        best = found.position_error
         raise XlvlaError(
             f"the {self.target.side} {self.target.arm.name} with {self.target.hand.name} cannot "
             f"begin where the {self.source.hand.name} does: {1000 * best:.0f} mm are left; move "
@@ -204,9 +203,7 @@ class Retargeter:
     def _solve(self, goal: np.ndarray, start: np.ndarray, posture: np.ndarray) -> np.ndarray | None:
         """A configuration [N] rad near `start` that reaches the goal, or None."""
         result = self.target.arm_kinematics.ik(self.target.flange, goal, start, posture=posture)
-        if result.position_error < FOLLOWS_M and result.rotation_error < FOLLOWS_RAD:
-            return result.q
-        return None
+        return result.q if _follows(result) else None
 
     def _errors(
         self, arm: np.ndarray, source_hand: np.ndarray, target_arm: np.ndarray, hand: np.ndarray
@@ -217,6 +214,10 @@ class Retargeter:
         position = np.linalg.norm(pinch_midpoint(tips, weights) - midpoint)
         rotation = np.linalg.norm(pin.log3(flange[:3, :3].T @ target_flange[:3, :3]))
         return float(position), float(rotation)
+
+
+def _follows(result: IkResult) -> bool:
+    return result.position_error < FOLLOWS_M and result.rotation_error < FOLLOWS_RAD
 
 
 def pinch_weights(tips: dict[Finger, np.ndarray], others: Sequence[Finger]) -> dict[Finger, float]:

@@ -28,7 +28,7 @@ EXTRAS = {
     "msgpack": "teleop",
     "websockets": "teleop",
     "viser": "panel",
-    "pink": "teleop",
+    "daqp": "teleop",
     "mcap_ros2": "teleop",
     "dex_retargeting": "teleop",
     "serial": "drivers",

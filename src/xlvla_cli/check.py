@@ -88,8 +88,9 @@ def _follower_faults() -> list[str]:
     """What following an operator needs."""
     from importlib.util import find_spec
 
-    missing = [module for module in ("pink", "daqp") if find_spec(module) is None]
-    return [f"{module} is not installed: pip install 'xlvla[teleop]'" for module in missing]
+    if find_spec("daqp") is not None:
+        return []
+    return ["daqp is not installed: pip install 'xlvla[teleop]'"]
 
 
 def _driver_faults(rig: Rig) -> list[str]:

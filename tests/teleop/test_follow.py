@@ -86,9 +86,12 @@ def test_only_what_no_person_can_do_is_a_jump():
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("name", catalog.arms())
+@pytest.mark.parametrize("name", [*catalog.arms(), "xarm7 with a stiff joint"])
 def test_the_flange_of_every_arm_follows_closely_within_reach(name, side):
+    name, _, stiff = name.partition(" ")
     arm = catalog.arm(name).on(side)
+    if stiff:
+        arm = dataclasses.replace(arm, joints=arm.joints[:2] + arm.joints[3:])
     home = 0.2 + (np.clip(arm.limits.lower, -1.5, 1.5) + np.clip(arm.limits.upper, -1.5, 1.5)) / 2
     ik = WristIk(arm, home)
     begun = ik.begin(home)

@@ -4,12 +4,10 @@ step at a time.
 
 from __future__ import annotations
 
+import math
+
+import daqp
 import numpy as np
-import pinocchio as pin  # pyright: ignore
-from pink import Configuration, solve_ik
-from pink.exceptions import NoSolutionFound
-from pink.limits import ConfigurationLimit, VelocityLimit
-from pink.tasks import FrameTask, PostureTask
 
 from xlvla.arm import Arm
 from xlvla.kinematics import Kinematics
@@ -63,19 +61,14 @@ class WristIk:
 
     def __init__(self, arm: Arm, home: np.ndarray, speed_scale: float = 1.0):
         kinematics = Kinematics(arm.urdf_model, arm.joints)
-        model = kinematics.model
-        self._order = np.array([model.joints[model.getJointId(name)].idx_q for name in arm.joints])
-        self._flange = arm.flange
-        self._frame = kinematics.frame(arm.flange)
+        self._flange = kinematics.moving(arm.flange)
         self.lower = kinematics.lower
         self.upper = kinematics.upper
+        self._home = home
         self._speed = SPEED * speed_scale * kinematics.velocity
-        model.velocityLimit = self._full(self._speed)
-        self._limits = [ConfigurationLimit(model, LIMIT_GAIN), VelocityLimit(model)]
-        self._task = FrameTask(arm.flange, 1.0, TURN_COST)
-        self._posture = PostureTask(POSTURE_COST, gain=POSTURE_GAIN)
-        self._posture.set_target(self._full(home))
-        self._configuration = Configuration(model, kinematics.data, self._full(home))
+        # The program has bounds and nothing else
+        self._no_rows = np.zeros((0, len(home)))
+        self._no_kinds = np.zeros(len(home), np.int32)
         self.q = home
         self.short = 0.0
         self.askew = 0.0
@@ -83,10 +76,13 @@ class WristIk:
     def begin(self, q: np.ndarray) -> np.ndarray:
         """Begins at q [J] rad, clipped to the limits; returns the flange's pose [4, 4] there."""
         self.q = np.clip(q, self.lower, self.upper)
-        self._configuration.update(self._full(self.q))
+        self._flange.move(self.q)
         self.short = 0.0
         self.askew = 0.0
-        return self._here.homogeneous.copy()
+        T_base_flange = np.eye(4)
+        T_base_flange[:3, :3] = self._flange.rotation
+        T_base_flange[:3, 3] = self._flange.position
+        return T_base_flange
 
     def step(
         self,
@@ -101,64 +97,51 @@ class WristIk:
             dt: length of the step [s].
             within: lowest and highest angles [J] rad, besides the joint limits.
         """
-        ahead, turn = self._measure(T_base_flange)
+        left = self._measure(T_base_flange)
         error_m = self.short + TURN_COST * self.askew
         damping = DAMPING + FAR_DAMPING * min(error_m, LEAD_M)
-        move_share = min(1.0, LEAD_M / max(self.short, LEAST_ERROR))
-        turn_share = min(1.0, LEAD_RAD / max(self.askew, LEAST_ERROR))
-        here = self._here
-        rotation = pin.exp3(turn_share * turn) @ here.rotation
-        position = here.translation + move_share * ahead
-        self._task.set_target(pin.SE3(rotation, position))
-        velocity = self._velocity(dt, damping)[self._order]
-        # Solvers keep limits within a tolerance; commands have none.
-        velocity = np.clip(velocity, -self._speed, self._speed)
-        q = self.q + velocity * dt
+        left[:3] *= min(1.0, LEAD_M / max(self.short, LEAST_ERROR))
+        left[3:] *= min(1.0, LEAD_RAD / max(self.askew, LEAST_ERROR))
+        q = self.q + self._change(left, damping, dt)
         if within is not None:
             lowest, highest = within
-            q = np.clip(q, lowest, highest)
-        self.q = np.clip(q, self.lower, self.upper)
-        self._configuration.update(self._full(self.q))
+            q = np.minimum(np.maximum(q, lowest), highest)
+        self.q = np.minimum(np.maximum(q, self.lower), self.upper)
+        self._flange.move(self.q)
         self._measure(T_base_flange)
         return self.q
 
-    def _measure(self, T_base_flange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Measures how far the flange is from its target; returns what is left to move [3] m and to
-        turn [3] rad.
+    def _measure(self, T_base_flange: np.ndarray) -> np.ndarray:
+        """Measures how far the flange is from its target; returns what is left [6]: to move [m],
+        then to turn [rad].
         """
-        here = self._here
-        ahead = T_base_flange[:3, 3] - here.translation
-        turn = pin.log3(T_base_flange[:3, :3] @ here.rotation.T)
-        self.short = float(np.linalg.norm(ahead))
-        self.askew = float(np.linalg.norm(turn))
-        return ahead, turn
+        left = self._flange.left(T_base_flange)
+        self.short = math.sqrt(left[:3] @ left[:3])
+        self.askew = math.sqrt(left[3:] @ left[3:])
+        return left
 
-    def _velocity(self, dt: float, damping: float) -> np.ndarray:
-        """Velocities [rad/s] of the model's joints; zero where the solver finds none."""
-        try:
-            return solve_ik(
-                self._configuration,
-                [self._task, self._posture],
-                dt,
-                "daqp",
-                damping=damping,
-                limits=self._limits,
-                safety_break=False,
-            )
-        except NoSolutionFound:
+    def _change(self, left: np.ndarray, damping: float, dt: float) -> np.ndarray:
+        """Changes [J] rad of the joints that bring the flange on by `left` [6]; zero where the
+        solver finds none.
+        """
+        jacobian = self._flange.jacobian()
+        jacobian[3:] *= TURN_COST
+        left[3:] *= TURN_COST
+        hessian = jacobian.T @ jacobian
+        hessian.flat[:: len(self.q) + 1] += damping + POSTURE_COST**2
+        towards = left @ jacobian + POSTURE_COST**2 * POSTURE_GAIN * (self._home - self.q)
+        most = self._speed * dt
+        lowest = np.maximum(-most, LIMIT_GAIN * (self.lower - self.q))
+        highest = np.minimum(most, LIMIT_GAIN * (self.upper - self.q))
+        change, _, flag, _ = daqp.solve(
+            hessian, -towards, self._no_rows, highest, lowest, self._no_kinds
+        )
+        if flag < 1:
             return np.zeros(len(self.q))
+        # Solvers keep limits within a tolerance; commands have none
+        return np.minimum(np.maximum(change, lowest), highest)
 
     @property
     def reached(self) -> bool:
         """The flange is at its target."""
         return self.short < LOST_M and self.askew < LOST_RAD
-
-    @property
-    def _here(self) -> pin.SE3:
-        return self._configuration.data.oMf[self._frame]
-
-    def _full(self, q: np.ndarray) -> np.ndarray:
-        """Angles [J] rad in the order of the model."""
-        full = np.zeros(len(q))
-        full[self._order] = q
-        return full
