@@ -196,14 +196,14 @@ class LinkIk:
 
     def _starts_for(self, T_root_target: np.ndarray, posture: np.ndarray) -> Iterator[np.ndarray]:
         """Configurations to begin from, the most promising first: the posture and known starts."""
-        starts, poses, sizes = self._starts
+        starts, table, sizes = self._starts
         target = _features(T_root_target[:3, 3], T_root_target[:3, :3])
-        away = starts - posture
-        # Squared distance of every pose, but for the target's own part
-        scores = sizes - 2.0 * (poses @ target) + AWAY_M2 * np.einsum("ij,ij->i", away, away)
+        # Squared distances, but for what is the same for all of them: the target's own part
+        scores = sizes - table @ np.concatenate([target, posture])
         here = self._features_at(posture)
+        apart = here - 2.0 * target
         first = int(np.argmin(scores))
-        if here @ here - 2.0 * (here @ target) <= scores[first]:
+        if here @ apart - AWAY_M2 * (posture @ posture) <= scores[first]:
             yield posture
         yield starts[first]
         for number in np.argsort(scores)[1:TRIES]:
@@ -211,13 +211,16 @@ class LinkIk:
 
     @cached_property
     def _starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Configurations [S, N], the features [S, 12] of their poses, and those squared [S]."""
+        """Configurations [S, N]; twice the features of their poses, and the configurations
+        themselves as they count, [S, 12 + N]; and what these are squared [S].
+        """
         # A joint that turns further comes by the same poses again
         lower = np.maximum(self._lower, -np.pi)
         upper = np.minimum(self._upper, np.pi)
         starts = np.random.default_rng(0).uniform(lower, upper, (STARTS, len(lower)))
         poses = np.array([self._features_at(start) for start in starts])
-        return starts, poses, np.einsum("ij,ij->i", poses, poses)
+        sizes = np.sum(poses**2, axis=1) + AWAY_M2 * np.sum(starts**2, axis=1)
+        return starts, np.hstack([2.0 * poses, 2.0 * AWAY_M2 * starts]), sizes
 
     def _features_at(self, q: np.ndarray) -> np.ndarray:
         self._link.move(q)
