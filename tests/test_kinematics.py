@@ -340,3 +340,28 @@ def test_joints_without_end_turn_by_their_angle(angle):
     pose = Kinematics(urdf.parse(TURNTABLE), ["turn"]).fk(np.array([angle]), ["tip"])["tip"]
     assert pose[:3, 3] == pytest.approx([0.1 * np.cos(angle), 0.1 * np.sin(angle), 0.0])
     assert pose[:2, 0] == pytest.approx([np.cos(3 * angle + 0.5), np.sin(3 * angle + 0.5)])
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_arm_reaches_exactly_what_it_can_and_its_place_where_it_cannot_turn_so_far(side):
+    g1 = catalog.arm("g1").on(side)
+    arm = Kinematics(g1.urdf_model, g1.joints)
+    home = np.where(np.array(g1.joints) == "elbow_joint", 0.3, 0.0)
+    inside = np.array([0.2, 0.2, -0.2, 0.5, 0.1, -0.3, 0.2])
+    pose = arm.fk(inside, [g1.flange])[g1.flange].copy()
+    found = arm.reach_position(g1.flange, pose, home, posture=home)
+    assert found.ok
+    # Fingers towards the shoulder, further than a wrist bends.
+    turned = pose.copy()
+    turned[:3, :3] = pose[:3, :3] @ np.diag([1.0, -1.0, -1.0])
+    short = arm.reach_position(g1.flange, turned, inside, posture=inside)
+    assert short.position_error < 5e-3 and short.rotation_error > 0.5
+    assert (short.q >= arm.lower).all() and (short.q <= arm.upper).all()
+
+
+def test_what_is_out_of_reach_is_reached_for(arm):
+    pose = np.eye(4)
+    pose[:3, 3] = [3.0, 0.0, 0.5]
+    found = arm.reach_position("link7", pose, np.full(7, 0.3), posture=np.zeros(7))
+    hand = arm.fk(found.q, ["link7"])["link7"][:3, 3]
+    assert not found.ok and hand[0] > 0.6

@@ -226,3 +226,13 @@ def test_no_node_outlives_a_launch_that_is_ended_without_asking_its_nodes_to(num
         assert nodes_of_a_launch(process, 0, supervision.LEAVE_S + 5)
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"), [("g1.launch.py", {}), ("bimanual.launch.py", {"rig": "g1"})]
+)
+def test_a_humanoid_is_launched_like_any_other_rig(file, arguments):
+    nodes, context = started(share("launch") / file, **arguments)
+    specs = graph.nodes(rig_file.load("g1"))
+    assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
+    assert rig_file.load(parameters(nodes[0], context)["rig"]).humanoid.type == "g1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,10 @@ class Humanoid:
         limbs: the arms of the catalogue that are its limbs.
         torso: link that the root of every limb coincides with.
         waist: joints between the legs and the torso, in the order of every vector of them.
+        stands_m: height of its root above the soles of its feet.
         stiffness, damping: with which its waist is held [Nm/rad, Nm s/rad].
+        natural: range [rad] in which a scripted expert moves a joint of the left limb, where that
+            is less than the joint can; the right limb is its mirror. Its natural posture is zero.
     """
 
     name: str
@@ -29,8 +33,10 @@ class Humanoid:
     limbs: tuple[str, ...]
     torso: str
     waist: tuple[str, ...]
+    stands_m: float
     stiffness: float
     damping: float
+    natural: Mapping[str, tuple[float, float]]
 
     @property
     def urdf_path(self) -> Path:

@@ -124,6 +124,64 @@ class Kinematics:
             self._inverse[link] = LinkIk(self.moving(link), self.lower, self.upper)
         return self._inverse[link]
 
+    def reach_position(
+        self,
+        frame: str,
+        T_root_target: np.ndarray,
+        q0: np.ndarray,
+        *,
+        posture: np.ndarray,
+        iterations: int = 100,
+        tolerance_m: float = 1e-4,
+        tolerance_rad: float = 1e-3,
+    ) -> IkResult:
+        """The configuration near q0 [N] that brings a link to the position of a pose [4, 4], or as
+        near as it gets, turned as much like it as the joint limits allow; `ok` when both are within
+        tolerance.
+
+        The position is the first task, the rotation the second in its null space (Nakamura,
+        Hanafusa, Yoshikawa 1987), staying near `posture` [N] the third. A joint that a step would
+        take out of its limits keeps still in that step.
+        """
+        q = np.clip(q0, self.lower, self.upper)
+        error = self._pose_error(q, frame, T_root_target)
+        for _ in range(iterations):
+            if _within(error, tolerance_m, tolerance_rad):
+                break
+            before = error
+            q = np.clip(q + self._reach_step(q, frame, error, posture - q), self.lower, self.upper)
+            error = self._pose_error(q, frame, T_root_target)
+            if _within(np.abs(error - before), tolerance_m, tolerance_rad):
+                break
+        position = float(np.linalg.norm(error[:3]))
+        rotation = float(np.linalg.norm(error[3:]))
+        return IkResult(q, position, rotation, _within(error, tolerance_m, tolerance_rad))
+
+    def _reach_step(
+        self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
+    ) -> np.ndarray:
+        """One step [N] of `reach_position` against a pose error [6], at most `step` rad per joint."""
+        jacobian = self.jacobian(q, frame)
+        free = np.ones(len(q), dtype=bool)
+        dq = _prioritised(jacobian, error, rest)
+        blocked = self._blocked(q, dq)
+        while (blocked & free).any():
+            free &= ~blocked
+            dq = _prioritised(jacobian * free, error, rest * free)
+            blocked = self._blocked(q, dq)
+        return dq * min(1.0, step / max(float(np.abs(dq).max()), 1e-9))
+
+    def _blocked(self, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+        """Which joints [N] are at a limit that a step would take them beyond."""
+        below = (q <= self.lower) & (dq < 0)
+        above = (q >= self.upper) & (dq > 0)
+        return below | above
+
+    def _pose_error(self, q: np.ndarray, frame: str, T_root_target: np.ndarray) -> np.ndarray:
+        T_root_frame = self.fk(q, [frame])[frame]
+        rotation = pin.log3(T_root_target[:3, :3] @ T_root_frame[:3, :3].T)
+        return np.concatenate([T_root_target[:3, 3] - T_root_frame[:3, 3], rotation])
+
     def full(self, q: np.ndarray) -> np.ndarray:
         """Every joint of the model [nq], couplings included, at q [N]."""
         return self.spread @ np.asarray(q, dtype=float) + self._offset
@@ -144,6 +202,33 @@ class Kinematics:
             if master.name in column:
                 spread[row, column[master.name]] = factor
         return spread, offset
+
+
+def _within(error: np.ndarray, tolerance_m: float, tolerance_rad: float) -> bool:
+    """Whether a pose error [6] is within tolerance."""
+    near = np.linalg.norm(error[:3]) < tolerance_m
+    return bool(near and np.linalg.norm(error[3:]) < tolerance_rad)
+
+
+def _prioritised(jacobian: np.ndarray, error: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """A step [N] that mends the position first, the rotation where that leaves it free, and drifts
+    along `rest` where both do.
+    """
+    linear, angular = jacobian[:3], jacobian[3:]
+    of_position = _damped_inverse(linear, 1e-6 + 1e-2 * min(1.0, float(error[:3] @ error[:3])))
+    left = np.eye(len(rest)) - of_position @ linear
+    of_rotation = _damped_inverse(
+        angular @ left, 1e-4 + 1e-2 * min(1.0, float(error[3:] @ error[3:]))
+    )
+    step = of_position @ error[:3]
+    turn = of_rotation @ (error[3:] - angular @ step)
+    idle = left @ (np.eye(len(rest)) - of_rotation @ angular @ left)
+    return step + left @ turn + idle @ (0.05 * rest)
+
+
+def _damped_inverse(jacobian: np.ndarray, damping: float) -> np.ndarray:
+    """[N, M] of a Jacobian [M, N]."""
+    return jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(len(jacobian)))
 
 
 def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray]:

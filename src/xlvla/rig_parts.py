@@ -54,11 +54,15 @@ class Station:
 class HumanoidStation:
     """The humanoid whose limbs the arms are, and where the root of its URDF stands in the world
     [m, rad]. Waist and legs are not commanded: it stands with all their joints at zero.
+
+    Args:
+        table_edge_m: x of the near edge of the simulated table [m].
     """
 
     type: str
     xyz: Position = (0.0, 0.0, 0.0)
     rpy: Rotation = (0.0, 0.0, 0.0)
+    table_edge_m: Annotated[float, Range(-0.5, 0.3)] = 0.16
 
 
 @dataclass(frozen=True)
@@ -107,16 +111,8 @@ class PolicyConfig:
 
 @dataclass(frozen=True)
 class SimConfig:
-    """The simulated world.
-
-    Args:
-        task: what is on the table.
-        seed: the first episode's.
-        speed: 1 is real time, 0 as fast as it can.
-        physics_hz: steps of the physics per second.
-        joint_state_hz: how often joint states are published.
-        table_edge_m: x of the table's near edge [m]: a humanoid stands before it, arms stand on it.
-        table_height_m: of its top above the floor [m].
+    """The simulated world: its task, the first seed and how fast it runs (1 is real time, 0 as fast
+    as it can).
     """
 
     task: str = "push_cans"
@@ -124,5 +120,3 @@ class SimConfig:
     speed: Annotated[float, Range(0, 100)] = 1.0
     physics_hz: Annotated[float, Range(100, 5000)] = 500.0
     joint_state_hz: Annotated[float, Range(10, 1000)] = 100.0
-    table_edge_m: Annotated[float, Range(-0.5, 0.3)] = -0.15
-    table_height_m: Annotated[float, Range(0.2, 1.5)] = 0.75

@@ -26,11 +26,31 @@ DETOUR_M = 0.02
 DETOURS = 0.5
 """How far a detour leads aside, and which share of plans begins with one."""
 
+EXACT_M = 2e-3
+EXACT_RAD = 2e-2
+"""As exactly as this an arm brings its wrist to its place."""
+
+SHORT_M = 0.06
+TURNED_RAD = 0.8
+"""How far from its place, and how much turned, the wrist of a humanoid may be: where it comes to a
+thing from aside, or reaches across itself.
+"""
+
 SPEED_SHARE = 0.9
 """Share of an arm's speed limits that is used."""
 
-ATTEMPTS = 6
-"""How often a segment is slowed down before it counts as one that no arm can follow."""
+PASSES = 2
+LIMB_PASSES = 16
+"""How often the rows of an arm are averaged with their neighbours; those of a humanoid's arm, which
+comes to the limits of its joints and leaves them again, more often.
+"""
+
+ATTEMPTS = 10
+GENTLE_ATTEMPTS = 6
+PATIENT = 1.25
+"""How often a segment is slowed down before it counts as one that no arm can follow; after so many
+gentle attempts at least by this factor, since a corner in the path of a joint hardly gets better.
+"""
 
 HAND_SHARE = 0.8
 """Share of a way-point's time in which the hand takes its shape."""
@@ -78,6 +98,10 @@ class Expert:
         self._arms = {
             side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides
         }
+        body = rig.body
+        if body:
+            for side in rig.sides:
+                self._keep_natural(side, body.natural)
         self._grasps = {side: Grasps(rig.hand(side), side, codec) for side in rig.sides}
 
     def start(self, rng: np.random.Generator) -> dict[str, float]:
@@ -133,13 +157,14 @@ class Expert:
     ) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
         haste = 1.0
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             script, ends = self._script(segment, stands, detours)
             haste = max(self._haste(side, script) for side in stands)
             if haste <= 1:
                 return script, ends
             # A little more than asked for, or the next attempt may just miss it.
-            segment = slowed(segment, 1.05 * haste)
+            least = PATIENT if attempt >= GENTLE_ATTEMPTS else 1.0
+            segment = slowed(segment, max(1.05 * haste, least))
         raise XlvlaError(
             f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, "
             "near a singularity"
@@ -217,7 +242,7 @@ class Expert:
         rows = [stand.arm]
         for place in places[1:]:
             rows.append(self._solve(side, _flange(place, side), rows[-1]))
-        return _smooth(np.array(rows))
+        return _smooth(np.array(rows), LIMB_PASSES if self.rig.humanoid else PASSES)
 
     def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
         """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand
@@ -231,10 +256,17 @@ class Expert:
         return np.array(rows)
 
     def _solve(self, side: Side, target: np.ndarray, q: np.ndarray) -> np.ndarray:
-        result = self._arms[side].ik(
-            self._link(side), wrist.pose(target, side), q, posture=self._home(side), iterations=60
-        )
-        if result.position_error > 2e-3 or result.rotation_error > 2e-2:
+        """Joints [N] rad near q [N] that have the wrist there; of a humanoid, whose arms are short,
+        as near as it can.
+        """
+        link = self._link(side)
+        pose = wrist.pose(target, side)
+        if self.rig.humanoid:
+            solve, within_m, within_rad = self._arms[side].reach_position, SHORT_M, TURNED_RAD
+        else:
+            solve, within_m, within_rad = self._arms[side].ik, EXACT_M, EXACT_RAD
+        result = solve(link, pose, q, posture=self._posture(side), iterations=60)
+        if result.position_error > within_m or result.rotation_error > within_rad:
             place = ", ".join(f"{value:.2f}" for value in target)
             raise XlvlaError(
                 f"the {side} arm cannot bring its wrist to {place}: "
@@ -249,6 +281,26 @@ class Expert:
 
     def _home(self, side: Side) -> np.ndarray:
         return np.array(list(self.rig.home(side).values()))
+
+    def _keep_natural(self, side: Side, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Narrows the limits of an arm to what is natural, the ranges [rad] of a left one."""
+        solver = self._arms[side]
+        arm = self.rig.arm(side)
+        for name, (lower, upper) in ranges.items():
+            # The mirror between left and right turns round what turns about x and z.
+            along_y = arm.description.joint(name).axis[1] != 0
+            if side == "right" and not along_y:
+                lower, upper = -upper, -lower
+            column = arm.joints.index(name)
+            solver.lower[column] = max(lower, solver.lower[column])
+            solver.upper[column] = min(upper, solver.upper[column])
+
+    def _posture(self, side: Side) -> np.ndarray:
+        """Joints [N] rad that an arm stays near where it may choose: home, or the natural posture
+        of a humanoid, upper arms down, forearms ahead and wrists straight.
+        """
+        home = self._home(side)
+        return np.zeros_like(home) if self.rig.humanoid else home
 
     def _link(self, side: Side) -> str:
         return scoped(side, "arm", self.rig.arm(side).flange)
@@ -312,11 +364,11 @@ def _same_flange(place: np.ndarray, goals: Sequence[np.ndarray], side: Side) -> 
     return np.concatenate([grip, place[3:6], offset])
 
 
-def _smooth(rows: np.ndarray) -> np.ndarray:
-    """Rows between their ends averaged with their neighbours, twice: near singularities inverse
-    kinematics is rough.
+def _smooth(rows: np.ndarray, passes: int) -> np.ndarray:
+    """Rows between their ends averaged with their neighbours, so many times: near singularities
+    inverse kinematics is rough.
     """
-    for _ in range(2):
+    for _ in range(passes):
         between = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
         rows = np.concatenate([rows[:1], between, rows[-1:]])
     return rows

@@ -10,18 +10,22 @@ import numpy as np
 from xlvla.rig import Camera, Rig
 from xlvla_sim.robot_model import EVERYTHING, TABLE_BIT
 
-TABLE_FAR_X = 0.85
+TABLE_X = (-0.15, 0.85)
 TABLE_Y = (-0.75, 0.75)
-"""Extent of the table top [m], whose near edge is the rig's; its surface is z = 0."""
+"""Extent of the table top that arms stand on [m]; its surface is z = 0. One that a humanoid stands
+before begins where the rig has it.
+"""
 
 TABLE_FRICTION = (0.3, 0.003, 0.0001)
 _THICKNESS = 0.04
+_HEIGHT = 0.75
+"""Above the floor, if it is not that of a humanoid."""
 
 
 def add_room(spec: mujoco.MjSpec, rig: Rig) -> None:
-    assert rig.sim is not None
-    _add_surroundings(spec, rig.sim.table_height_m)
-    _add_table(spec, rig.sim.table_edge_m, rig.sim.table_height_m)
+    near_x, height = _before_table(rig)
+    _add_surroundings(spec, height)
+    _add_table(spec, near_x, height)
     _add_lights(spec)
     for name, camera in rig.cameras.items():
         _add_camera(spec, name, camera)
@@ -55,6 +59,14 @@ def looking(xyz: np.ndarray, target: np.ndarray) -> np.ndarray:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, rotation.ravel())
     return quat
+
+
+def _before_table(rig: Rig) -> tuple[float, float]:
+    """x of the table's near edge, and its height above the floor that the robot stands on [m]."""
+    body = rig.body
+    if body is None or rig.humanoid is None:
+        return TABLE_X[0], _HEIGHT
+    return rig.humanoid.table_edge_m, body.stands_m - rig.humanoid.xyz[2]
 
 
 def _add_surroundings(spec: mujoco.MjSpec, table_height: float) -> None:
@@ -103,7 +115,7 @@ def _add_table(spec: mujoco.MjSpec, near_x: float, height: float) -> None:
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "wood"
     spec.add_material(name="wood", textures=textures, specular=0.15, shininess=0.3)
     spec.add_material(name="steel", rgba=(0.35, 0.37, 0.40, 1), specular=0.5)
-    extent_x = (near_x, TABLE_FAR_X)
+    extent_x = (near_x, TABLE_X[1])
     center = np.array([np.mean(extent_x), np.mean(TABLE_Y), -_THICKNESS / 2])
     half = np.array([np.ptp(extent_x) / 2, np.ptp(TABLE_Y) / 2, _THICKNESS / 2])
     box = mujoco.mjtGeom.mjGEOM_BOX

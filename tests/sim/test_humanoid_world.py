@@ -48,7 +48,7 @@ def test_its_motors_are_springs_of_the_stiffness_they_are_given(world):
     axis = world.data.joint(SHOULDER).xaxis
     torque = np.cross(wrist - world.data.joint(SHOULDER).xanchor, [0, 0, -8.0]) @ axis
     assert turned == pytest.approx(torque / stiffness["shoulder_pitch_joint"], rel=0.1)
-    assert abs(turned) > 0.02
+    assert abs(turned) > 0.01
 
 
 def test_what_hangs_on_an_arm_moves_the_waist_a_little_and_it_comes_back(world):
@@ -63,11 +63,14 @@ def test_what_hangs_on_an_arm_moves_the_waist_a_little_and_it_comes_back(world):
 
 
 def test_a_motor_gives_no_more_than_its_torque_with_the_weight_it_carries(world):
-    limits = dict(zip(G1.arm("left").joints, G1.arm("left").limits.effort, strict=True))
-    dof = world.model.joint(SHOULDER).dofadr[0]
-    pushed(world, "left_arm_wrist_yaw_link", (0, 0, 200.0), 0.3)
-    assert abs(world.data.qfrc_actuator[dof]) <= limits["shoulder_pitch_joint"] + 1e-6
-    assert world.data.joint(SHOULDER).qpos[0] < -0.5, "200 N are too much for it"
+    effort = G1.arm("left").limits.effort
+    columns = [world.model.joint(name).dofadr[0] for name in G1.joint_names("left", "arm")]
+    largest = np.zeros(len(columns))
+    for _ in range(8):
+        pushed(world, "left_arm_wrist_yaw_link", (0, 0, 200.0), 0.1)
+        largest = np.maximum(largest, np.abs(world.data.qfrc_actuator[columns]))
+    assert (largest <= effort + 1e-6).all()
+    assert (largest / effort).max() > 0.99, "200 N are too much for some of them"
 
 
 def test_an_arm_that_is_sent_into_the_torso_is_held_by_it(world):
@@ -88,7 +91,7 @@ def test_an_arm_that_is_sent_into_the_torso_is_held_by_it(world):
 
 def test_the_table_begins_where_the_rig_has_it(world):
     near, far = world.state.table
-    assert near[0] == pytest.approx(G1.sim.table_edge_m)
+    assert near[0] == pytest.approx(G1.humanoid.table_edge_m)
     document = dataclasses.asdict(rig_file.load("bimanual"))
     other = World(rig_file.from_document(document, "test"), render=False)
     assert other.state.table[0][0] == pytest.approx(-0.15) and far[0] == pytest.approx(0.85)

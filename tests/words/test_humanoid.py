@@ -66,11 +66,12 @@ def test_only_arms_and_hands_move_and_the_waist_where_it_is_asked_to():
     assert {joint.name for joint in gives.free_joints} == commanded | waist
 
 
-def test_the_shipped_g1_stands_on_the_floor_that_its_table_stands_on():
+def test_a_g1_is_as_high_as_its_entry_says():
     ankles = [in_rig(f"{side}_ankle_roll_link") for side in SIDES]
     poses = Kinematics(rig_description(G1), ()).fk(np.zeros(0), ankles)
     for ankle in ankles:
-        assert poses[ankle][2, 3] - FOOT_M == pytest.approx(-G1.sim.table_height_m, abs=0.005)
+        sole = poses[ankle][2, 3] - FOOT_M
+        assert G1.humanoid.xyz[2] - sole == pytest.approx(G1.body.stands_m, abs=0.005)
         assert np.allclose(poses[ankle][:3, :3], np.eye(3), atol=1e-3)
 
 

@@ -16,7 +16,7 @@ ARM = Arm(
     ),
     flange="flange",
     driver="g1",
-    acceleration=10.0,  # none is published; gentle
+    acceleration=20.0,  # none is published; as an xArm7, a tenth of what the motors could
     urdf="arms/g1/{side}.urdf",
     # Gains as the driver's defaults; the rotors' inertia is that of the published simulations.
     impedance=Impedance(
