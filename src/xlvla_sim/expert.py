@@ -42,15 +42,11 @@ SPEED_SHARE = 0.9
 PASSES = 2
 LIMB_PASSES = 16
 """How often the rows of an arm are averaged with their neighbours; those of a humanoid's arm, which
-comes to the limits of its joints and leaves them again, more often.
+comes to the limits of its joints and leaves them again, more often, and more with every attempt.
 """
 
-ATTEMPTS = 10
-GENTLE_ATTEMPTS = 6
-PATIENT = 1.25
-"""How often a segment is slowed down before it counts as one that no arm can follow; after so many
-gentle attempts at least by this factor, since a corner in the path of a joint hardly gets better.
-"""
+ATTEMPTS = 6
+"""How often a segment is slowed down before it counts as one that no arm can follow."""
 
 HAND_SHARE = 0.8
 """Share of a way-point's time in which the hand takes its shape."""
@@ -158,20 +154,23 @@ class Expert:
         """Commands of a segment, which is played slower where an arm could not keep up."""
         haste = 1.0
         for attempt in range(ATTEMPTS):
-            script, ends = self._script(segment, stands, detours)
+            script, ends = self._script(segment, stands, detours, attempt)
             haste = max(self._haste(side, script) for side in stands)
             if haste <= 1:
                 return script, ends
             # A little more than asked for, or the next attempt may just miss it.
-            least = PATIENT if attempt >= GENTLE_ATTEMPTS else 1.0
-            segment = slowed(segment, max(1.05 * haste, least))
+            segment = slowed(segment, 1.05 * haste)
         raise XlvlaError(
             f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, "
             "near a singularity"
         )
 
     def _script(
-        self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]
+        self,
+        segment: Segment,
+        stands: Stands,
+        detours: Mapping[Side, np.ndarray],
+        attempt: int,
     ) -> tuple[Script, Stands]:
         places: dict[Side, np.ndarray] = {}
         for side, stand in stands.items():
@@ -184,7 +183,7 @@ class Expert:
             # A side that arrives first waits for the other.
             rows = _longer(places[side], frames)
             latents = _longer(self._latents(side, stand, segment.get(side, ())), frames)
-            arm = self._arm(side, stand, rows)
+            arm = self._arm(side, stand, rows, attempt)
             hand = self._hand(side, stand, latents)
             actions[side] = {"arm": arm[1:], "hand": hand[1:]}
             before[side] = {"arm": stand.arm, "hand": stand.hand}
@@ -237,12 +236,13 @@ class Expert:
                 goals.append(self._grasps[side].latent(point.hand))
         return wrist.path(stand.latent, goals, points, CHUNK_HZ, share=HAND_SHARE)
 
-    def _arm(self, side: Side, stand: Stand, places: np.ndarray) -> np.ndarray:
+    def _arm(self, side: Side, stand: Stand, places: np.ndarray, attempt: int) -> np.ndarray:
         """Joint positions [T, N] rad; row 0 is where the arm already is."""
         rows = [stand.arm]
         for place in places[1:]:
             rows.append(self._solve(side, _flange(place, side), rows[-1]))
-        return _smooth(np.array(rows), LIMB_PASSES if self.rig.humanoid else PASSES)
+        passes = (1 + attempt) * LIMB_PASSES if self.rig.humanoid else PASSES
+        return _smooth(np.array(rows), passes)
 
     def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
         """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand

@@ -67,10 +67,10 @@ def test_a_motor_gives_no_more_than_its_torque_with_the_weight_it_carries(world)
     columns = [world.model.joint(name).dofadr[0] for name in G1.joint_names("left", "arm")]
     largest = np.zeros(len(columns))
     for _ in range(8):
-        pushed(world, "left_arm_wrist_yaw_link", (0, 0, 200.0), 0.1)
+        pushed(world, "left_arm_wrist_yaw_link", (0, 0, 400.0), 0.1)
         largest = np.maximum(largest, np.abs(world.data.qfrc_actuator[columns]))
     assert (largest <= effort + 1e-6).all()
-    assert (largest / effort).max() > 0.99, "200 N are too much for some of them"
+    assert (largest / effort).max() > 0.95, "400 N are too much for some of them"
 
 
 def test_an_arm_that_is_sent_into_the_torso_is_held_by_it(world):
