@@ -4,7 +4,7 @@ field, a CRC by its definition.
 `python g1_peer.py DOMAIN` drives the left shoulder to 0.5 rad with rt/arm_sdk and prints what it
 found as JSON; with `rival` it only is a writer of rt/arm_sdk until it is ended. With `example` it
 is configured as Unitree's SDK is, and says as little as the SDK's example of rt/arm_sdk in C++: no
-mode_machine and no CRC.
+mode_machine and no CRC. With `robot MODE` it is a robot that says this mode_machine and stands.
 """
 
 import json
@@ -154,6 +154,29 @@ def command(mode_machine, shoulder, weight):
     return made
 
 
+def state(mode_machine, tick):
+    imu: Any = IMUState(*(cast(Any, [0.0] * count) for count in (4, 3, 3, 3)), 0)
+    made = LowState(
+        version=cast(Any, [0, 0]),
+        mode_pr=0,
+        mode_machine=mode_machine,
+        tick=tick,
+        imu_state=imu,
+        motor_state=cast(Any, [_still() for _ in range(35)]),
+        wireless_remote=cast(Any, [0] * 40),
+        reserve=cast(Any, [0] * 4),
+        crc=0,
+    )
+    made.crc = crc(words(state_image(made)))
+    return made
+
+
+def _still():
+    return MotorState(
+        1, 0.0, 0.0, 0.0, 0.0, cast(Any, [30, 30]), 0.0, cast(Any, [0, 0]), 0, cast(Any, [0] * 4)
+    )
+
+
 def wait_for_state(reader):
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
@@ -190,6 +213,11 @@ def main():
     example = "example" in sys.argv
     domain = Domain(number, SDK_CONFIG if example else CONFIG)
     participant = DomainParticipant(number)
+    if "robot" in sys.argv:
+        states = DataWriter(participant, Topic(participant, "rt/lowstate", LowState))
+        for tick in range(10**6):
+            states.write(state(int(sys.argv[-1]), tick))
+            time.sleep(0.01)
     writer = DataWriter(participant, Topic(participant, "rt/arm_sdk", LowCmd))
     if "rival" in sys.argv:
         print("writing", flush=True)

@@ -363,6 +363,25 @@ def test_a_robot_that_somebody_else_commands_is_not_commanded(emulators):
     assert "taken" not in emulators["left"].counts
 
 
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        (4, r"this G1 has 23 joints \(mode_machine 4\)"),
+        (9, r"this G1 says mode_machine 9, known with 29 joints are 5, 6, 11, 12"),
+    ],
+)
+def test_a_robot_with_other_joints_or_of_unknown_firmware_is_named_and_not_commanded(mode, line):
+    address = f"lo@{DOMAIN + 1}"
+    with subprocess.Popen(
+        [sys.executable, str(PEER), str(DOMAIN + 1), "robot", str(mode)]
+    ) as robot:
+        try:
+            with pytest.raises(XlvlaError, match=line):
+                Driver(address, "left", OPTIONS).connect()
+        finally:
+            robot.kill()
+
+
 MOVES = """
 import sys, time
 import numpy as np
@@ -405,5 +424,5 @@ def test_an_arm_whose_driver_is_killed_in_motion_brakes(emulators):
     rests_at = emulators["left"].position[3]
     time.sleep(0.2)
     assert abs(emulators["left"].position[3] - rests_at) < STILL_RAD
-    # Its way from 2 rad/s is 0.2 rad at the arm's acceleration.
-    assert 0.15 < rests_at - killed_at < 0.4, "it stopped in one step, or late"
+    # Its way from 2 rad/s is 0.1 rad at the arm's acceleration.
+    assert 0.07 < rests_at - killed_at < 0.4, "it stopped in one step, or late"

@@ -16,7 +16,8 @@ ARM = Arm(
     ),
     flange="flange",
     driver="g1",
-    acceleration=20.0,  # none is published; as an xArm7, a tenth of what the motors could
+    # None is published: as an xArm7, for which a fifth of the shoulder's torque is enough.
+    acceleration=20.0,
     urdf="arms/g1/{side}.urdf",
     # Gains as the driver's defaults; the rotors' inertia is that of the published simulations.
     impedance=Impedance(

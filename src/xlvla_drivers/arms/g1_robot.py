@@ -27,7 +27,12 @@ Hz.
 """
 
 WITH_23_JOINTS = (4, 10)
-"""Values of mode_machine of robots whose wrists only roll."""
+WITH_29_JOINTS = (5, 6, *range(11, 17))
+"""Values of mode_machine by how many joints there are; with 23, wrists only roll (unitree_ros,
+description of the G1).
+"""
+UNSTATED = 0
+"""What Unitree's simulators may say."""
 
 _ANKLES = (4, 5, 10, 11)
 _WRISTS = np.r_[19:22, 26:29]
@@ -80,6 +85,12 @@ class Robot:
             raise XlvlaError(
                 f"this G1 has 23 joints (mode_machine {self.mode_machine}), arms of 7 need one "
                 "with 29"
+            )
+        if self.mode_machine not in (*WITH_29_JOINTS, UNSTATED):
+            known = ", ".join(map(str, WITH_29_JOINTS))
+            raise XlvlaError(
+                f"this G1 says mode_machine {self.mode_machine}, known with 29 joints are {known}: "
+                "its firmware or its body is another, and it is not commanded"
             )
         time.sleep(RIVAL_S)
         if list(dds.samples(self._rivals)):
