@@ -160,7 +160,7 @@ class Kinematics:
     def _reach_step(
         self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
     ) -> np.ndarray:
-        """One step [N] of `reach_position` against a pose error [6], at most `step` rad per joint."""
+        """One step [N] of `reach_position` against a pose error [6], at most `step` rad a joint."""
         jacobian = self.jacobian(q, frame)
         free = np.ones(len(q), dtype=bool)
         dq = _prioritised(jacobian, error, rest)
