@@ -177,7 +177,7 @@ def write_small_mcap(folder: Path, *, forced: bool = False) -> Result:
     work = _load(folder)
     path = folder / "small.mcap"
     began = time.process_time()
-    with path.open("wb", buffering=0) as file:
+    with path.open("wb") as file:
         writer = McapWriter(file, chunk_size=CHUNK_BYTES, compression=CompressionType.LZ4)
         writer.start("ros2", "bench")
         _declare(work, writer.add_schema, writer.add_channel)
@@ -185,11 +185,16 @@ def write_small_mcap(folder: Path, *, forced: bool = False) -> Result:
             for number, ns, data in chunk:
                 writer.add_message(number + 1, ns, data, ns)
             if forced:
-                os.fsync(file.fileno())
+                _force(file)
         writer.finish()
         if forced:
-            os.fsync(file.fileno())
+            _force(file)
     return _written(work, path, time.process_time() - began)
+
+
+def _force(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def write_small_mcap_forced(folder: Path) -> Result:
