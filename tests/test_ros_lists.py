@@ -42,7 +42,12 @@ DISTRIBUTIONS = {
 }
 """Distributions that are not called as the module that they bring."""
 
-ROSDEP = {"cv2": "python3-opencv", "yaml": "python3-yaml", "pinocchio": "pinocchio", "eigenpy": "eigenpy"}
+ROSDEP = {
+    "cv2": "python3-opencv",
+    "yaml": "python3-yaml",
+    "pinocchio": "pinocchio",
+    "eigenpy": "eigenpy",
+}
 """rosdep's keys that are not `python3-` and the module's name."""
 
 

@@ -22,7 +22,7 @@ LATE_S = 1.0
 
 @dataclass
 class Picture:
-    """The newest picture of a camera: RGB [H, W, 3], when it was sent [s, monotonic], which is right
+    """The newest picture of a camera: RGB [H, W, 3], when it was sent [s, monotonic], which is true
     where the sender's clock agrees with this machine's, and pictures a second.
     """
 
