@@ -65,6 +65,9 @@ def test_joints_go_where_they_are_told_whatever_they_are_called(part, kind, opti
         until(desk, lambda: np.abs(desk.emulator.position).max() > 0.02)
         apart = desk.link.state.position - desk.emulator.position
         assert np.abs(apart).max() < 0.05
+        until(desk, lambda: desk.link.sent)
+        sent = np.array(list(desk.link.sent.values()))
+        assert np.abs(sent - desk.emulator.position).max() < 0.1
         assert desk.link.state.velocity is not None
 
 
@@ -81,6 +84,7 @@ def test_the_order_of_the_array_is_the_rigs_where_the_controller_does_not_say_it
     with rehearsal(order=order) as desk:
         assert desk.followed_after() is not None
         desk.go_on(0.5)
+        until(desk, lambda: desk.link.sent)
         sent = np.array(list(desk.link.sent.values()))
         assert np.abs(sent - desk.emulator.position).max() < 0.1
 
