@@ -22,8 +22,8 @@ LATE_S = 1.0
 
 @dataclass
 class Picture:
-    """The newest picture of a camera: RGB [H, W, 3], when it was sent [s, monotonic], which is true
-    where the sender's clock agrees with this machine's, and pictures a second.
+    """The newest picture of a camera: RGB [H, W, 3], when it was sent [s, monotonic; as well as the
+    clocks of the machines agree], and pictures a second.
     """
 
     rgb: np.ndarray

@@ -66,16 +66,16 @@ def words(seen: Seen, rig: Rig) -> Words:
             "Look at the terminal of the rig. If the robot moves, stop it.",
             "bad",
         )
-    if late := _late(seen):
-        return Words(
-            f"No joint states of {', '.join(late)}.",
-            "See to the device under Devices; recover it there.",
-            "bad",
-        )
     if state.startswith("held"):
         return Words(
             f"{_sentence(state)}.",
             "See to the device, recover it under Devices, then engage.",
+            "bad",
+        )
+    if late := _late(seen):
+        return Words(
+            f"No joint states of {', '.join(late)}.",
+            "See to the device under Devices; recover it there.",
             "bad",
         )
     if state.startswith("disengaged"):
