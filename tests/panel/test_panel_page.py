@@ -146,8 +146,21 @@ def test_one_page_drives_and_the_others_may_look_and_stop(browser, address, stop
         other.click("Take over the controls")
         other.until_text("This page drives")
         browser.until_text("This page looks on")
-    # The page that looks on does not get the controls by itself.
-    browser.until_text("Nobody drives")
+        with WireBrowser(address) as third:
+            third.until_text("This page looks on")
+            other.close()
+            # Of two that look on neither gets the controls by itself.
+            third.until_text("Nobody drives")
+            browser.until_text("Nobody drives")
+            browser.click("Take over the controls")
+            browser.until_text("This page drives")
+
+
+def test_a_page_that_is_opened_anew_drives_though_the_old_one_left_later(browser, address):
+    with WireBrowser(address) as anew:
+        anew.until_text("This page looks on")
+        browser.close()
+        anew.until_text("This page drives")
 
 
 def test_whoever_drives_is_missed_when_gone(address, lost):

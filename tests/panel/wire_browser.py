@@ -55,6 +55,10 @@ class WireBrowser:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The page is closed."""
         self._socket.close()
 
     def click(self, label: str) -> None:

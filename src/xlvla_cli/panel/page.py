@@ -80,7 +80,7 @@ class Page:
     """The page of one rig, for as many browsers as look: one drives, the others look on.
 
     Everybody may stop; every other order is obeyed from the browser that drives. The first that
-    connects drives; another takes over by a button.
+    connects drives, and one that is left alone; another takes over by a button.
 
     Args:
         sentences: what a policy was trained on, to choose from.
@@ -306,7 +306,8 @@ class Page:
             self._seats.pop(client.client_id, None)
             drove = self._drives == client.client_id
             if drove:
-                self._drives = None
+                # The one that is left drives: it may be the same that was opened anew.
+                self._drives = next(iter(self._seats)) if len(self._seats) == 1 else None
         self._say_seats()
         if drove and self._when_lost is not None:
             self._when_lost()
