@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,10 +64,9 @@ def panel(
     if security.is_asked_for(os.environ):
         os.environ[security.OVERRIDE] = security.enclave(resolved, security.OPERATOR)
     with interruptible():
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             serve(resolved, Place(host, port, certificate, key), domain, stop_when_lost)
-        except KeyboardInterrupt:
-            typer.echo("stopped")
+        typer.echo("stopped")
 
 
 def serve(rig: Rig, place: Place, domain: int | None, stop_when_lost: bool) -> None:
@@ -78,14 +79,14 @@ def serve(rig: Rig, place: Place, domain: int | None, stop_when_lost: bool) -> N
     from xlvla_cli.ros.panel_orders import PanelOrders
 
     server = PanelServer(place)
-    with Operator(domain=domain) as operator:
+    with Operator(domain=domain) as operator, _asked_to_end() as asked:
         feed = PanelFeed(operator, rig)
         orders = PanelOrders(operator, rig)
         lost = (lambda: orders.stop(lambda obeyed, line: None)) if stop_when_lost else None
         page = Page(server, rig, orders, trained_sentences(rig), lost)
         typer.echo(f"the panel of {rig.name} is at {server.address}")
         try:
-            while True:
+            while not asked:
                 began_s = time.monotonic()
                 page.show(feed.look(pictures=page.looked_at))
                 for _, line in feed.cues():
@@ -95,3 +96,20 @@ def serve(rig: Rig, place: Place, domain: int | None, stop_when_lost: bool) -> N
                 time.sleep(max(0.0, began_s + LOOK_S - time.monotonic()))
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def _asked_to_end() -> Iterator[list[int]]:
+    """The signals to end that came so far. None is raised meanwhile: an exception that a signal
+    raises somewhere in a library may be lost there.
+    """
+    asked: list[int] = []
+    before: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda caught, frame: asked.append(caught))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
