@@ -45,6 +45,12 @@ LIMB_PASSES = 16
 comes to the limits of its joints and leaves them again, more often, and more with every attempt.
 """
 
+STANDING_ROWS = 20
+SETTLE_S = 0.6
+"""From how many rows before its begin the path of a humanoid's arm is smoothed, and in which time
+the arm comes from where it is to what that makes of it.
+"""
+
 ATTEMPTS = 6
 """How often a segment is slowed down before it counts as one that no arm can follow."""
 
@@ -241,8 +247,12 @@ class Expert:
         rows = [stand.arm]
         for place in places[1:]:
             rows.append(self._solve(side, _flange(place, side), rows[-1]))
-        passes = (1 + attempt) * LIMB_PASSES if self.rig.humanoid else PASSES
-        return _smooth(np.array(rows), passes)
+        if not self.rig.humanoid:
+            return _smooth(np.array(rows), PASSES)
+        # As if it had stood there before, so that its first step is smoothed, too.
+        standing = [stand.arm] * STANDING_ROWS
+        smooth = _smooth(np.array([*standing, *rows]), (1 + attempt) * LIMB_PASSES)
+        return _begun_at(stand.arm, smooth[STANDING_ROWS:])
 
     def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
         """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand
@@ -372,6 +382,15 @@ def _smooth(rows: np.ndarray, passes: int) -> np.ndarray:
         between = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
         rows = np.concatenate([rows[:1], between, rows[-1:]])
     return rows
+
+
+def _begun_at(start: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows [T, N] that begin at `start` [N] and come to themselves within `SETTLE_S`."""
+    frames = min(len(rows) - 1, round(SETTLE_S * CHUNK_HZ))
+    if not frames:
+        return start[None]
+    left = 1 - wrist.minimum_jerk(np.arange(len(rows)) / frames)
+    return rows + left[:, None] * (start - rows[0])
 
 
 def _longer(rows: np.ndarray, frames: int) -> np.ndarray:
