@@ -269,6 +269,19 @@ def test_a_first_pose_is_reached_in_the_posture_it_is_asked_in(arm):
         assert found.ok and np.abs(found.q - posture).max() < 0.5
 
 
+def test_one_arm_of_a_whole_robot_reaches_a_pose():
+    """Its joints come first among those of the robot, or last."""
+    rig = load("bimanual")
+    for side in SIDES:
+        names = rig.joint_names(side, "arm")
+        kinematics = Kinematics(rig_description(rig), names)
+        link = scoped(side, "arm", rig.arm(side).flange)
+        home = np.array(list(rig.home(side).values()))
+        T_root_target = kinematics.fk(home + 0.2, [link])[link]
+        assert kinematics.reach(link, T_root_target, home).ok
+        assert kinematics.ik(link, T_root_target, home).ok
+
+
 def test_redundancy_brings_the_elbow_towards_the_posture(arm):
     rng = np.random.default_rng(8)
     lower, upper = within_turn(arm)

@@ -91,7 +91,7 @@ class MovingLink:
         self._spread = spread
         self._offset = offset
         # An arm on its own: its joints are the model's
-        self._alone = np.array_equal(spread, np.eye(*spread.shape)) and not offset.any()
+        self._alone = np.array_equal(spread, np.eye(len(offset))) and not offset.any()
         place = data.oMf[frame]
         # Both look into pinocchio's memory
         self.position: np.ndarray = place.translation

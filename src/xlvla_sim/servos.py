@@ -113,6 +113,8 @@ class Servos:
             self._limits[side, part] = limits
             self.index[side, part] = index
             self.step[index] = limits.velocity * model.opt.timestep
+        self._back = -self.step
+        self._change = np.zeros(model.nu)
 
     def command(self, side: Side, part: Part, positions: np.ndarray) -> None:
         """New targets [J] rad, clamped to the joint limits."""
@@ -123,8 +125,11 @@ class Servos:
         """Moves the set-points one physics step, in place, no faster than the joints' speed
         limits.
         """
-        change = np.clip(self.target - control, -self.step, self.step)
-        control += change
+        # Every step of the physics comes through here, so nothing is made anew
+        change = np.subtract(self.target, control, out=self._change)
+        np.maximum(change, self._back, out=change)
+        np.minimum(change, self.step, out=change)
+        np.add(control, change, out=control)
 
 
 def _limits(rig: Rig, side: Side, part: Part) -> JointLimits:

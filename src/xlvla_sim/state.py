@@ -17,6 +17,7 @@ class State:
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData):
         self.model = model
         self.data = data
+        self._body_geoms: dict[str, frozenset[int]] = {}
 
     def position(self, body: str) -> np.ndarray:
         return self.data.body(body).xpos.copy()
@@ -62,11 +63,14 @@ class State:
 
     def touches_robot(self, body: str, side: Side) -> bool:
         """Whether the arm or hand of a side touches a body."""
-        contacts = self.data.contact.geom[: self.data.ncon]
-        of_body = self.model.geom_bodyid[contacts] == self.model.body(body).id
-        of_robot = self._robot_geoms[side][contacts]
-        # The two geoms of a contact come in any order: one is the body's, the other the robot's.
-        return bool((of_body[:, ::-1] & of_robot).any())
+        of_body = self._geoms_of(body)
+        of_robot = self._robot_geoms[side]
+        # Few touch, so sets are quicker than arrays. The two geoms of a contact come in any order:
+        # one is the body's, the other the robot's.
+        return any(
+            (a in of_body and b in of_robot) or (b in of_body and a in of_robot)
+            for a, b in self.data.contact.geom[: self.data.ncon].tolist()
+        )
 
     def touches(self, a: str, b: str) -> bool:
         contacts = self.data.contact.geom[: self.data.ncon]
@@ -85,5 +89,15 @@ class State:
         return top.pos - top.size, top.pos + top.size
 
     @cached_property
-    def _robot_geoms(self) -> dict[Side, np.ndarray]:
-        return {side: self.model.geom_contype == bit for side, bit in CONTACT_BIT.items()}
+    def _robot_geoms(self) -> dict[Side, frozenset[int]]:
+        contype = self.model.geom_contype
+        return {
+            side: frozenset(np.flatnonzero(contype == bit).tolist())
+            for side, bit in CONTACT_BIT.items()
+        }
+
+    def _geoms_of(self, body: str) -> frozenset[int]:
+        if body not in self._body_geoms:
+            geoms = np.flatnonzero(self.model.geom_bodyid == self.model.body(body).id)
+            self._body_geoms[body] = frozenset(geoms.tolist())
+        return self._body_geoms[body]

@@ -143,10 +143,12 @@ class World:
         self._owed_s += duration_s
         steps = round(self._owed_s / self.model.opt.timestep)
         self._owed_s -= steps * self.model.opt.timestep
+        model, data = self.model, self.data
+        control = data.ctrl
         for _ in range(steps):
-            self._servos.advance(self.data.ctrl)
-            mujoco.mj_step(self.model, self.data)
-            if self.data.time - self._looked_s >= _LOOK_EVERY_S - 1e-9:
+            self._servos.advance(control)
+            mujoco.mj_step(model, data)
+            if data.time - self._looked_s >= _LOOK_EVERY_S - 1e-9:
                 self._look()
 
     def joint_state(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
