@@ -37,9 +37,6 @@ LEAD_RAD = 0.3
 LIMIT_GAIN = 0.5
 """Share of the distance to a joint's limit that a step may go: limits are approached, never hit."""
 
-LEAST_ERROR = 1e-9
-"""A smaller error is taken as this one, so that nothing is divided by zero."""
-
 LOST_M = 0.02
 LOST_RAD = 0.2
 """A flange further from its target than this is out of reach, or the arm is still on its way."""
@@ -100,8 +97,10 @@ class WristIk:
         left = self._measure(T_base_flange)
         error_m = self.short + TURN_COST * self.askew
         damping = DAMPING + FAR_DAMPING * min(error_m, LEAD_M)
-        left[:3] *= min(1.0, LEAD_M / max(self.short, LEAST_ERROR))
-        left[3:] *= min(1.0, LEAD_RAD / max(self.askew, LEAST_ERROR))
+        if self.short > LEAD_M:
+            left[:3] *= LEAD_M / self.short
+        if self.askew > LEAD_RAD:
+            left[3:] *= LEAD_RAD / self.askew
         q = self.q + self._change(left, damping, dt)
         if within is not None:
             lowest, highest = within
@@ -116,8 +115,10 @@ class WristIk:
         then to turn [rad].
         """
         left = self._flange.left(T_base_flange)
-        self.short = math.sqrt(left[:3] @ left[:3])
-        self.askew = math.sqrt(left[3:] @ left[3:])
+        # Python's own numbers are quicker than arrays of three
+        x, y, z, turn_x, turn_y, turn_z = left.tolist()
+        self.short = math.hypot(x, y, z)
+        self.askew = math.hypot(turn_x, turn_y, turn_z)
         return left
 
     def _change(self, left: np.ndarray, damping: float, dt: float) -> np.ndarray:
@@ -129,12 +130,13 @@ class WristIk:
         left[3:] *= TURN_COST
         hessian = jacobian.T @ jacobian
         hessian.flat[:: len(self.q) + 1] += damping + POSTURE_COST**2
-        towards = left @ jacobian + POSTURE_COST**2 * POSTURE_GAIN * (self._home - self.q)
+        away = POSTURE_COST**2 * POSTURE_GAIN * (self.q - self._home)
+        gradient = away - left @ jacobian
         most = self._speed * dt
         lowest = np.maximum(-most, LIMIT_GAIN * (self.lower - self.q))
         highest = np.minimum(most, LIMIT_GAIN * (self.upper - self.q))
         change, _, flag, _ = daqp.solve(
-            hessian, -towards, self._no_rows, highest, lowest, self._no_kinds
+            hessian, gradient, self._no_rows, highest, lowest, self._no_kinds
         )
         if flag < 1:
             return np.zeros(len(self.q))
