@@ -25,8 +25,9 @@ FOUND_BY_NAME = (
     "xlvla_drivers/emulators/*.py",
     "xlvla_policy/policies/*.py",
     "xlvla_sim/tasks/*.py",
+    "xlvla_cli/panel/*.py",
 )
-"""Nodes, and what a rig chooses by name."""
+"""Nodes, what a rig chooses by name, and the page that a launch file serves."""
 
 USED_WHERE_INSTALLED = {"mediapipe", "pyrealsense2", "unitree_sdk2py", "pyspacemouse"}
 WITH_AN_EXTRA = {"onnxruntime", "onnx"}
