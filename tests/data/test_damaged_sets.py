@@ -196,6 +196,29 @@ def test_a_table_of_episodes_with_other_values_is_read_or_told_in_one_line(sound
     told(root, pictures=False)
 
 
+def test_a_flipped_bit_among_the_rows_never_becomes_another_number(sound, tmp_path):
+    path = tmp_path / "file-000.parquet"
+    data = files_of(sound["video"], "data/**/*.parquet").read_bytes()
+    path.write_bytes(data)
+    true = tables.read(path)
+    # Behind the rows are the description, its length [4 bytes] and the format's name
+    rows_end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    places_tried = range(4, rows_end, rows_end // 60)
+    refused = 0
+    for at in places_tried:
+        damaged = bytearray(data)
+        damaged[at] ^= 4
+        path.write_bytes(damaged)
+        try:
+            read = tables.read(path)
+        except XlvlaError as error:
+            assert path.name in str(error)
+            refused += 1
+        else:
+            assert read.equals(true), at
+    assert refused > len(places_tried) / 2
+
+
 def test_a_column_whose_name_is_no_text_is_one_line(tmp_path):
     import pyarrow as pa
 

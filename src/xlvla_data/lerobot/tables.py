@@ -32,13 +32,17 @@ _FACTS = {
 
 
 def write(path: Path, table: pa.Table) -> None:
-    """Writes a parquet file atomically."""
+    """Writes a parquet file atomically, with checksums: a flipped bit would be another number."""
     with replacing(path) as fresh:
-        pq.write_table(table, fresh, compression="snappy", use_dictionary=True)
+        pq.write_table(
+            table, fresh, compression="snappy", use_dictionary=True, write_page_checksum=True
+        )
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A parquet file; raises XlvlaError where it is missing, cut short or lacks a column."""
+    """A parquet file; raises XlvlaError where it is missing, cut short, lacks a column or differs
+    from its checksums, where it has some.
+    """
     return _read(path, columns)
 
 
@@ -52,7 +56,9 @@ def of_episode(path: Path, columns: Sequence[str], index: int) -> pa.Table:
 def _read(path: Path, columns: Sequence[str] | None, filters: Any = None) -> pa.Table:
     names = None if columns is None else list(columns)
     try:
-        table: pa.Table = pq.read_table(path, columns=names, filters=filters)
+        table: pa.Table = pq.read_table(
+            path, columns=names, filters=filters, page_checksum_verification=True
+        )
         # Names that are no text are found where they are asked for, not where they are read.
         list(table.column_names)
         return table
