@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 from collections import Counter
-from dataclasses import replace
 
 import made_episodes
 import numpy as np
@@ -259,7 +258,7 @@ def cut_one(folder, topic):
     messages = list(bag.messages(raw=True))
     cut = next(number for number, message in enumerate(messages) if message.topic == topic)
     message = messages[cut]
-    messages[cut] = replace(message, content=message.content[: len(message.content) // 2])
+    messages[cut] = message._replace(content=message.content[: len(message.content) // 2])
     write(folder / FILE, bag, messages, {})
     text, code = run("convert", folder.parent, "--to", folder / "to")
     assert code == 1 and "refused: " in text and "0 converted, 1 refused" in text, text
@@ -281,7 +280,7 @@ def test_a_stamp_of_another_time_is_refused_before_anybody_counts_frames(
     ][which]
     content = bytearray(messages[at].content)
     content[4:8] = seconds.to_bytes(4, "little", signed=True)
-    messages[at] = replace(messages[at], content=bytes(content))
+    messages[at] = messages[at]._replace(content=bytes(content))
     write(folder / FILE, bag, messages, {})
     text, code = run("convert", tmp_path, "--to", tmp_path / "to")
     assert code == 1 and (

@@ -197,7 +197,8 @@ def test_an_arm_nobody_knows_is_refused(tmp_path, rig, codec):
     }
     store.Store(tmp_path).add(replace(one, info=replace(one.info, joints=joints)))
     with pytest.raises(
-        XlvlaError, match=r"no known arm \(g1, xarm7\) has the left arm's joints left_arm_axis1"
+        XlvlaError,
+        match=r"no known arm \(fr3, g1, gen3, ur5e, xarm7\) has the left arm's joints left_arm_axis1",
     ):
         sources.find([str(tmp_path)])
 

@@ -15,6 +15,7 @@ from xlvla_policy.training.recipe import Augmentation, Recipe
 from xlvla_policy.vla import config, flow, images
 from xlvla_policy.vla.joint import attend, joint_mask
 from xlvla_policy.vla.model import Inputs, Vla
+from xlvla_policy.vla.vision import PatchEmbedding
 
 
 def some(batches, count: int = 3):
@@ -160,6 +161,21 @@ def test_augmenting_the_history_leaves_the_target_alone(batches, rows):
     assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(
         spoilt.past[:, -1], clean.past[:, -1]
     )
+
+
+@pytest.mark.parametrize(("channels", "side"), [(3, 14), (8, 8), (16, 4), (24, 8), (48, 8)])
+def test_patches_in_bfloat16_are_near_those_of_float32(channels, side):
+    """Of some of these a convolution in bfloat16 is quite another one on a processor with AMX."""
+    torch.manual_seed(0)
+    patches = PatchEmbedding(channels, 32, kernel_size=side, stride=side)
+    images = torch.randn(2, channels, 3 * side, 4 * side)
+    exact = patches(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = patches(images)
+    half = patches.to(torch.bfloat16)(images.to(torch.bfloat16))
+    for found in (autocast, half):
+        assert found.dtype == torch.bfloat16 and found.shape == exact.shape
+        assert (found - exact).norm() < 0.02 * exact.norm()
 
 
 def test_an_image_of_other_proportions_is_filled_up_with_black_where_asked():

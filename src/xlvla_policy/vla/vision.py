@@ -34,6 +34,30 @@ class Stem(nn.Module):
         return images
 
 
+class PatchEmbedding(nn.Conv2d):
+    """A convolution whose patches lie side by side.
+
+    On a CPU in bfloat16 it is a product of matrices: of some numbers of channels oneDNN's
+    convolution for AMX makes quite other numbers (findings/amx_convolution_is_wrong.sh).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Images [B, C, H, W] to [B, D, rows, columns]."""
+        if not _is_half_on_cpu(input):
+            return super().forward(input)
+        patches = F.unfold(input, self.kernel_size, stride=self.stride).transpose(1, 2)
+        tokens = F.linear(patches, self.weight.flatten(1), self.bias)
+        rows = input.shape[-2] // self.stride[0]
+        return tokens.transpose(1, 2).unflatten(2, (rows, -1))
+
+
+def _is_half_on_cpu(images: Tensor) -> bool:
+    """Whether what is computed of them is computed in bfloat16 on a CPU."""
+    if images.device.type != "cpu":
+        return False
+    return images.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+
+
 class Embeddings(nn.Module):
     """Images or feature maps [B, C, H, W] to patch tokens [B, P, D] with learned positions.
 
@@ -43,7 +67,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: VisionConfig, channels: int):
         super().__init__()
-        patches = nn.Conv2d(channels, config.dim, kernel_size=config.patch, stride=config.patch)
+        patches = PatchEmbedding(
+            channels, config.dim, kernel_size=config.patch, stride=config.patch
+        )
         self.patch_embedding = _full_gain(patches, "linear")
         self.position_embedding = nn.Embedding(config.patches, config.dim)
         nn.init.normal_(self.position_embedding.weight, std=0.1)
