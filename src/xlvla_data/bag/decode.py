@@ -28,6 +28,9 @@ _TIME = struct.Struct("<iI")
 _LENGTH = struct.Struct("<I")
 _DOUBLE_BYTES = 8
 
+_ENCAPSULATIONS = (b"\0\0", b"\0\1")
+"""What a message of ROS begins with: CDR, its numbers big-endian or little-endian."""
+
 _LONG = 4096
 """From so many bytes on, another copy of a message costs more than to look at the one there is."""
 
@@ -221,6 +224,9 @@ class Decoder:
         try:
             if topic.type not in self._types.types:
                 self._learn(topic)
+            # Not every version of the library looks
+            if data[:2] not in _ENCAPSULATIONS:
+                raise ValueError("it does not begin as CDR does")
             seen = memoryview(data) if len(data) > _LONG else data
             return self._types.deserialize_cdr(seen, topic.type)
         # The library generates code for each type, which raises all kinds of errors on damaged data
