@@ -139,31 +139,27 @@ def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
 
 
 def _own_hand(path: Path) -> Hand:
-    """The hand in an entry file outside the catalogue."""
-    hand = getattr(own_files.module(path, "hand"), "HAND", None)
-    if not isinstance(hand, Hand):
-        raise XlvlaError(
-            f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py"
-        )
-    if hand.name != path.stem:
-        raise XlvlaError(
-            f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file"
-        )
-    return hand
+    return _own(path, "hand", Hand, "xlvla/hands/allegro.py")
 
 
 def _own_arm(path: Path) -> Arm:
-    """The arm in an entry file outside the catalogue."""
-    arm = getattr(own_files.module(path, "arm"), "ARM", None)
-    if not isinstance(arm, Arm):
+    return _own(path, "arm", Arm, "xlvla/arms/ur5e.py")
+
+
+def _own(path: Path, kind: str, form: type[Entry], example: str) -> Entry:
+    """The entry in a file outside the catalogue, under its kind in capitals."""
+    attribute = kind.upper()
+    entry = getattr(own_files.module(path, kind), attribute, None)
+    if not isinstance(entry, form):
         raise XlvlaError(
-            f"{path} is no arm: it needs `ARM = xlvla.arm.Arm(...)`, see xlvla/arms/ur5e.py"
+            f"{path} is no {kind}: it needs "
+            f"`{attribute} = {form.__module__}.{form.__name__}(...)`, see {example}"
         )
-    if arm.name != path.stem:
+    if entry.name != path.stem:
         raise XlvlaError(
-            f"the arm in {path} is named '{arm.name}': name it '{path.stem}', as its file"
+            f"the {kind} in {path} is named '{entry.name}': name it '{path.stem}', as its file"
         )
-    return arm
+    return entry
 
 
 @cache

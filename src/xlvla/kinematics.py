@@ -143,14 +143,18 @@ class Kinematics:
         Hanafusa, Yoshikawa 1987), staying near `posture` [N] the third. A joint that a step would
         take out of its limits keeps still in that step.
         """
+        link = self.moving(frame)
         q = np.clip(q0, self.lower, self.upper)
-        error = self._pose_error(q, frame, T_root_target)
+        link.move(q)
+        error = link.left(T_root_target)
         for _ in range(iterations):
             if _within(error, tolerance_m, tolerance_rad):
                 break
             before = error
-            q = np.clip(q + self._reach_step(q, frame, error, posture - q), self.lower, self.upper)
-            error = self._pose_error(q, frame, T_root_target)
+            step = self._reach_step(q, link.jacobian(), error, posture - q)
+            q = np.clip(q + step, self.lower, self.upper)
+            link.move(q)
+            error = link.left(T_root_target)
             if _within(np.abs(error - before), tolerance_m, tolerance_rad):
                 break
         position = float(np.linalg.norm(error[:3]))
@@ -158,10 +162,15 @@ class Kinematics:
         return IkResult(q, position, rotation, _within(error, tolerance_m, tolerance_rad))
 
     def _reach_step(
-        self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
+        self,
+        q: np.ndarray,
+        jacobian: np.ndarray,
+        error: np.ndarray,
+        rest: np.ndarray,
+        *,
+        step: float = 0.2,
     ) -> np.ndarray:
         """One step [N] of `reach_position` against a pose error [6], at most `step` rad a joint."""
-        jacobian = self.jacobian(q, frame)
         free = np.ones(len(q), dtype=bool)
         dq = _prioritised(jacobian, error, rest)
         blocked = self._blocked(q, dq)
@@ -176,11 +185,6 @@ class Kinematics:
         below = (q <= self.lower) & (dq < 0)
         above = (q >= self.upper) & (dq > 0)
         return below | above
-
-    def _pose_error(self, q: np.ndarray, frame: str, T_root_target: np.ndarray) -> np.ndarray:
-        T_root_frame = self.fk(q, [frame])[frame]
-        rotation = pin.log3(T_root_target[:3, :3] @ T_root_frame[:3, :3].T)
-        return np.concatenate([T_root_target[:3, 3] - T_root_frame[:3, 3], rotation])
 
     def full(self, q: np.ndarray) -> np.ndarray:
         """Every joint of the model [nq], couplings included, at q [N]."""
