@@ -70,6 +70,11 @@ class Kinematics:
         )
         return full @ self.spread
 
+    def gravity(self, q: np.ndarray) -> np.ndarray:
+        """Torques [N] Nm that hold the robot up at q [N], its root upright."""
+        torques = pin.computeGeneralizedGravity(self.model, self.data, self.full(q))
+        return torques @ self.spread
+
     def frame(self, link: str) -> int:
         """pinocchio's id of a link's frame."""
         if not self.model.existFrame(link, pin.FrameType.BODY):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -182,6 +183,8 @@ def configured(rig: Rig, side: Side, part: Part) -> ConfiguredPart:
             f"{unknown('emulator', device.driver, emulators())}"
         )
     chosen = options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
+    if getattr(chosen, "carries", "") is None:
+        chosen = dataclasses.replace(chosen, carries=rig.hand(side).name)
     start = rig.start(side)
     pose = np.array([start[name] for name in rig.joint_names(side, part)])
     joints = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)

@@ -23,12 +23,15 @@ if (
 ):  # not imported here: rclpy may be in this process
     pytest.skip("cyclonedds is not installed", allow_module_level=True)
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import Driver, Options, socket_path, split_address
+from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.g1 import Emulator
+from xlvla_drivers.registry import configured
 
 pytestmark = pytest.mark.usefixtures("hastened")
 
@@ -193,12 +196,22 @@ def test_a_peer_with_the_librarys_own_encoder_moves_the_emulated_robot(emulators
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    assert found.pop("ticks") > 100 and found.pop("shoulder") == pytest.approx(0.5, abs=STILL_RAD)
-    assert found == {"mode_machine": 5, "crc": True, "size": 2092, "same_bytes": True}
     expected = HOME["left"].copy()
-    expected[0] = 0.5
+    expected[0] = 0.5 - given_way(HOME["left"])
+    assert found.pop("ticks") > 100
+    assert found.pop("shoulder") == pytest.approx(expected[0], abs=STILL_RAD)
+    assert found == {"mode_machine": 5, "crc": True, "size": 2092, "same_bytes": True}
     np.testing.assert_allclose(emulators["left"].position, expected, atol=STILL_RAD)
     np.testing.assert_allclose(emulators["right"].position, HOME["right"], atol=STILL_RAD)
+
+
+def given_way(pose):
+    """How far a left shoulder at 0.5 rad gives way to the arm's weight [rad], held by a peer's
+    stiffness alone.
+    """
+    here = pose.copy()
+    here[0] = 0.5
+    return Load("left").torques(here)[0] / 60
 
 
 def test_a_program_that_says_as_little_as_the_vendors_example_moves_it_too(emulators):
@@ -209,7 +222,8 @@ def test_a_program_that_says_as_little_as_the_vendors_example_moves_it_too(emula
         timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["shoulder"] == pytest.approx(0.5, abs=STILL_RAD)
+    reached = 0.5 - given_way(HOME["left"])
+    assert json.loads(ran.stdout)["shoulder"] == pytest.approx(reached, abs=STILL_RAD)
     assert not {"corrupt", "wrong mode_machine"} & set(emulators["left"].counts)
 
 
@@ -232,6 +246,46 @@ def test_the_arms_are_taken_over_and_given_back_without_motion(emulators):
     )
     assert emulators["left"].counts["taken"] > 50
     assert not socket_path(ADDRESS).with_suffix(".engaged").exists()
+
+
+@pytest.mark.parametrize("way", ["arm_sdk", pytest.param("lowcmd", marks=pytest.mark.long)])
+def test_motors_hold_up_the_hand_that_an_arm_carries(way):
+    options = Options(ramp_s=0.3, way=way, carries="inspire")
+    emulator = Emulator(ADDRESS, "left", options)
+    emulator.plant.place(HOME["left"])
+    emulator.start()
+    driver = Driver(ADDRESS, "left", options)
+    raised = HOME["left"].copy()
+    raised[:2] = (-0.6, 1.0)
+    # Stiffness alone would give way by five times as much as is allowed here.
+    assert np.abs(Load("left").torques(raised)[:4]).max() / options.arm_kp > 5 * STILL_RAD
+    driver.connect()
+    stream(driver, raised)
+    arrives(emulator, raised)
+    state = driver.read()
+    driver.disconnect()
+    emulator.stop()
+    assert state.effort is not None and state.effort[1] > 3.0
+
+
+def test_an_arm_of_a_rig_carries_the_hand_that_the_rig_gives_it():
+    rig = catalog.rig("g1_emulated")
+    assert configured(rig, "left", "arm").options.carries == "inspire"
+
+
+def test_the_weight_of_a_hand_that_comes_later_counts_little_by_little():
+    load = Load("left")
+    bare = load.torques(HOME["left"])
+    load.take("inspire")
+    np.testing.assert_array_equal(load.torques(HOME["left"]), bare)
+    load.rise(0.5)
+    half = load.torques(HOME["left"])
+    load.rise(2.0)
+    carrying = load.torques(HOME["left"])
+    np.testing.assert_allclose(half, (bare + carrying) / 2)
+    assert carrying[1] > bare[1] + 0.2
+    with pytest.raises(XlvlaError, match="unknown hand 'claw'"):
+        load.take("claw")
 
 
 @pytest.mark.parametrize("way", ["arm_sdk", "lowcmd"])

@@ -15,14 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.ranges import Range
-from xlvla.types import Side
+from xlvla.types import NONE, Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.own_folder import own_folder
@@ -60,7 +60,7 @@ WAIST_RAD = 0.05
 
 @dataclass(frozen=True)
 class Options:
-    """Both arms of a robot must be given the same ones.
+    """Both arms of a robot must be given the same ones, but for what they carry.
 
     Args:
         way: 'arm_sdk' blends with the robot's own motion service, which keeps its balance; 'lowcmd'
@@ -73,6 +73,8 @@ class Options:
             Nms/rad].
         body_kp, body_kd: gains that hold the waist, and in 'lowcmd' the legs, where they were.
         hot_c: temperature from which a motor is reported [deg C].
+        carries: hand of the catalogue on this arm, whose weight its motors are told to hold beside
+            the arm's own; the rig's hand where not given, 'none' for none.
     """
 
     way: Literal["arm_sdk", "lowcmd"] = "arm_sdk"
@@ -86,6 +88,14 @@ class Options:
     body_kp: Annotated[float, Range(0, 500)] = 300.0
     body_kd: Annotated[float, Range(0, 20)] = 3.0
     hot_c: Annotated[float, Range(40, 120)] = 80.0
+    carries: str | None = None
+
+
+def shared(options: Options) -> dict[str, Any]:
+    """What both arms of a robot have to agree on."""
+    agreed = dataclasses.asdict(options)
+    del agreed["carries"]
+    return agreed
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -142,7 +152,11 @@ class Driver:
         self._line = line
         # Until the server agrees.
         self._lost = True
-        hello = {"side": self.side, "options": dataclasses.asdict(self._options)}
+        hello = {
+            "side": self.side,
+            "options": shared(self._options),
+            "carries": self._options.carries or NONE,
+        }
         try:
             line.settimeout(HEAR_S + self._options.ramp_s + LEAVE_S)
             line.send(json.dumps(hello).encode())

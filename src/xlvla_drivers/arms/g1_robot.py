@@ -142,10 +142,11 @@ class Robot:
         self.temperature = motors["temperature"]
         self.errors = motors["motorstate"]
 
-    def command(self, q: np.ndarray, weight: float) -> None:
-        """Angles [29] rad for every motor, ours against the robot's own by the weight.
+    def command(self, q: np.ndarray, torque: np.ndarray, weight: float) -> None:
+        """Angles [29] rad for every motor and the torques [29] Nm that they add, ours against the
+        robot's own by the weight.
 
-        rt/lowcmd knows no weight: stiffness comes and goes with it, damping stays.
+        rt/lowcmd knows no weight: stiffness and torque come and go with it, damping stays.
         """
         assert self._writer is not None, "wait first"
         command = self._command
@@ -156,12 +157,14 @@ class Robot:
         command["mode_machine"] = self.mode_machine
         motors["mode"][mine] = 1
         motors["q"][mine] = q[mine]
+        motors["tau"][mine] = torque[mine]
         motors["kp"][mine] = self._kp[mine]
         motors["kd"][mine] = self._kd[mine]
         if self.options.way == "arm_sdk":
             motors["q"][wire.WEIGHT] = weight
         else:
             motors["kp"][mine] *= weight
+            motors["tau"][mine] *= weight
         self._writer.write(dds.LowCmd.of(wire.LOW_CMD.encode(command)))
 
 

@@ -26,8 +26,9 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
-from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
+from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, shared, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
+from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.arms.g1_robot import Robot
 from xlvla_drivers.arms.target_follower import TargetFollower
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
@@ -49,6 +50,7 @@ class Server:
         weight: of our commands against the robot's own, 0 to 1.
         held: where waist and legs were, and are held [29] rad.
         arms: the angles that are being sent of each arm.
+        loads: what each arm has to hold up.
     """
 
     def __init__(self, address: str, options: Options):
@@ -66,6 +68,7 @@ class Server:
         self.weight = 0.0
         self.held = np.zeros(0)
         self.arms: dict[Side, TargetFollower] = {}
+        self.loads: dict[Side, Load] = {side: Load(side) for side in SIDES}
 
     def run(self) -> None:
         """Until the last driver has gone, or the robot."""
@@ -102,7 +105,7 @@ class Server:
                 return
             if self.robot.is_reporting():
                 self._step(period_s)
-                self.robot.command(self._commanded(), self.weight)
+                self.robot.command(self._commanded(), self._torques(), self.weight)
                 self._publish()
             else:
                 self._pause()
@@ -121,6 +124,7 @@ class Server:
             if self.robot.errors[motors].any():
                 arm.hold(self.robot.q[motors])
             arm.step(time.monotonic())
+            self.loads[side].rise(rise)
 
     def _pause(self) -> None:
         """A silent robot stays at the last command: from there it goes on, at rest."""
@@ -133,6 +137,13 @@ class Server:
         for side, arm in self.arms.items():
             commanded[ARM[side]] = arm.position
         return commanded
+
+    def _torques(self) -> np.ndarray:
+        """The torques that hold the arms up where they are to be [29] Nm."""
+        torques = np.zeros(len(self.held))
+        for side, arm in self.arms.items():
+            torques[ARM[side]] = self.loads[side].torques(arm.position)
+        return torques
 
     def _receive_state(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
@@ -170,12 +181,13 @@ class Server:
 
     def _admit(self, line: socket.socket, hello: dict[str, Any]) -> None:
         side = cast(Side, hello["side"])
-        if hello["options"] != dataclasses.asdict(self.options):
+        if hello["options"] != shared(self.options):
             raise XlvlaError(
                 "the other arm of this robot is driven with other options: give both the same"
             )
         if side in self._drivers or side in self._waiting:
             raise XlvlaError(f"the {side} arm is driven by another process")
+        self.loads[side].take(hello["carries"])
         self._waiting[side] = line
         self._close_parting()
 

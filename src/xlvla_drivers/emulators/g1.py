@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.types import Side
+from xlvla.types import NONE, Side
 from xlvla_drivers.arms.g1 import Options, split_address
 from xlvla_drivers.emulators.body_process import BodyProcess
 from xlvla_drivers.emulators.emulator import Faults
@@ -42,12 +42,13 @@ class Emulator:
         )
         self._address = address
         self._side = side
+        self._carries = options.carries or NONE
         self._faults = Faults(self.known_faults)
         self._robot: _Robot | None = None
 
     def start(self) -> None:
         self._robot = _Robot.at(self._address)
-        self._robot.ask(side=self._side, place=self.plant.position.tolist())
+        self._robot.ask(side=self._side, place=self.plant.position.tolist(), carries=self._carries)
 
     def stop(self) -> None:
         robot = self._robot

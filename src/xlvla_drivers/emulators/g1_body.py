@@ -20,6 +20,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import split_address
+from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.emulators.body_process import serve
 from xlvla_drivers.emulators.plant import Plant
 
@@ -40,7 +41,8 @@ _OVER_CURRENT = 0x2
 
 
 class Body:
-    """Motors that hold a pose of their own, and follow commands as far as they are weighted.
+    """Motors that hold a pose of their own, and follow commands as far as they are weighted. Those
+    of arms give way to what they carry, as springs do, where a command does not hold it up.
 
     Attributes:
         plant: 29 joints.
@@ -56,6 +58,8 @@ class Body:
         self._own = self.plant.position.copy()
         self._target = self._own.copy()
         self._kp = np.zeros(wire.JOINTS)
+        self._weight = np.zeros(wire.JOINTS)
+        self._loads: dict[Side, Load] = {side: Load(side) for side in SIDES}
         # Kept, since its end is that of its readers and writers.
         self._bus = bus
         self._states = bus.writer(wire.STATE_TOPIC, dds.LowState)
@@ -69,8 +73,10 @@ class Body:
         self._late: deque[tuple[float, bytes, int]] = deque()
         self._ticks = 0
 
-    def place(self, side: Side, position: list[float]) -> None:
-        """An arm is there, at rest, and stays there of its own."""
+    def place(self, side: Side, position: list[float], carries: str) -> None:
+        """An arm is there, at rest, and stays there of its own; it has that hand."""
+        self._loads[side].take(carries)
+        self._loads[side].rise(1.0)
         motors = wire.ARM[side]
         pose = self.plant.position.copy()
         pose[motors] = position
@@ -111,9 +117,19 @@ class Body:
             # Legs are never commanded there.
             driven[: wire.WAIST.start] = False
             weight = float(np.clip(command["motor_cmd"]["q"][wire.WEIGHT], 0, 1))
-        blended = weight * motors["q"] + (1 - weight) * self._own
+        self._weight = np.where(driven, self._weights(), 0)
+        given_way = np.zeros(wire.JOINTS)
+        given_way[driven] = (self._weight - motors["tau"])[driven] / motors["kp"][driven]
+        blended = weight * (motors["q"] - given_way) + (1 - weight) * self._own
         self._target = np.where(driven, blended, self._target)
         self._kp = np.where(driven, motors["kp"], 0)
+
+    def _weights(self) -> np.ndarray:
+        """The torques that would hold the arms up where they are [29] Nm."""
+        weights = np.zeros(wire.JOINTS)
+        for side, load in self._loads.items():
+            weights[wire.ARM[side]] = load.torques(self.plant.position[wire.ARM[side]])
+        return weights
 
     def _speak(self) -> None:
         self._ticks += 1
@@ -123,7 +139,7 @@ class Body:
         motors["mode"] = 1
         motors["q"] = self.plant.position
         motors["dq"] = self.plant.velocity
-        motors["tau_est"] = self._kp * (self._target - self.plant.position)
+        motors["tau_est"] = self._weight + self._kp * (self._target - self.plant.position)
         motors["temperature"] = _CELSIUS
         motors["motorstate"] = 0
         for side in SIDES:
@@ -172,7 +188,7 @@ def _plant() -> Plant:
 def obey(body: Body, message: dict[str, Any]) -> Any:
     """What the parent asked for."""
     if "place" in message:
-        body.place(message["side"], message["place"])
+        body.place(message["side"], message["place"], message["carries"])
     if "fault" in message:
         suffered = body.suffered[message["side"]]
         if message["on"]:
