@@ -23,7 +23,7 @@ if (
 ):  # not imported here: rclpy may be in this process
     pytest.skip("cyclonedds is not installed", allow_module_level=True)
 
-from xlvla import catalog
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
 from xlvla_drivers.arms import g1_frames as wire
@@ -269,7 +269,7 @@ def test_motors_hold_up_the_hand_that_an_arm_carries(way):
 
 
 def test_an_arm_of_a_rig_carries_the_hand_that_the_rig_gives_it():
-    rig = catalog.rig("g1_emulated")
+    rig = rig_file.load("g1_emulated")
     assert configured(rig, "left", "arm").options.carries == "inspire"
 
 
