@@ -56,7 +56,13 @@ def lost():
 
 
 @pytest.fixture(scope="module")
-def address(graph, stops, sentences, lost):
+def stands():
+    """While set, the panel stands still."""
+    return threading.Event()
+
+
+@pytest.fixture(scope="module")
+def address(graph, stops, sentences, lost, stands):
     """Where the panel of the simulated rig is served, while nothing of the rig runs."""
     rig = rig_file.load("bimanual")
     server = PanelServer(Place(port=0))
@@ -67,7 +73,8 @@ def address(graph, stops, sentences, lost):
 
         def look():
             while not done.is_set():
-                page.show(feed.look())
+                if not stands.is_set():
+                    page.show(feed.look())
                 time.sleep(0.02)
 
         looking = threading.Thread(target=look)
@@ -131,6 +138,48 @@ def test_nothing_else_is_obeyed_right_after_a_stop(browser, sentences):
     browser.click("Give the instruction")
     browser.until_note("right after an e-stop")
     assert sentences.newest() != "Engage at once."
+
+
+def test_what_was_pressed_while_the_panel_stood_still_is_not_obeyed(
+    browser, stands, stops, sentences
+):
+    browser.type("Instruction", "Pour the sauce.")
+    stands.set()
+    try:
+        time.sleep(1.2)
+        browser.click("Give the instruction")
+        browser.until_note("the panel stood still")
+        list(stops.every())
+        browser.click("E-STOP (space)")
+        assert until(lambda: list(stops.every()), "no stop was published", seconds=5.0)[-1].stopped
+        time.sleep(1.2)
+    finally:
+        stands.clear()
+    # What waited in the connection may also be read after the panel went on.
+    time.sleep(0.2)
+    browser.notes.clear()
+    browser.click("Give the instruction")
+    browser.until_note("the panel stood still")
+    time.sleep(1.2)
+    browser.click("Give the instruction")
+    until(lambda: sentences.newest() == "Pour the sauce.", "no instruction came")
+
+
+def test_the_state_is_sent_again_and_again_so_that_a_page_knows_when_nothing_comes(
+    browser, stands
+):
+    said = browser.until_text("No robot")
+    assert "This page has heard nothing" in said
+    browser.until(lambda: browser.until_text("No robot") != said, "it is not sent again")
+    stands.set()
+    try:
+        time.sleep(0.5)
+        said = browser.until_text("No robot")
+        time.sleep(1.2)
+        assert browser.until_text("No robot") == said
+    finally:
+        stands.clear()
+    time.sleep(1.2)
 
 
 def test_one_page_drives_and_the_others_may_look_and_stop(browser, address, stops, sentences):

@@ -46,8 +46,24 @@ STYLE = """<style>
 .xlvla-small th { opacity: 0.6; }
 .xlvla-bad { color: #e03131; } .xlvla-warning { color: #d9730d; }
 button:has(svg.icon-tabler-hand-stop) { height: 4.2em !important; font-size: 1.25em; }
+.xlvla-old { margin: 0 0.75em; border-radius: 6px; color: #fff; background: #000;
+  max-height: 0; overflow: hidden; animation: xlvla-unfold 0s 4s forwards; }
+.xlvla-old p { margin: 0; padding: 0.6em 0.8em; }
+.xlvla-old + .xlvla-state { animation: xlvla-pale 0s 4s forwards; }
+@keyframes xlvla-unfold { to { max-height: 12em; margin-bottom: 0.5em; } }
+@keyframes xlvla-pale { to { opacity: 0.3; } }
 </style>"""
-"""viser's buttons have one size, and an e-stop is to be hit without aiming; hence this."""
+"""viser's buttons have one size, and an e-stop is to be hit without aiming.
+
+The state is sent again and again, and each time the animations begin anew. Where nothing comes, of
+a panel that hangs or a connection that does, they unfold a line that says so, without a script.
+"""
+
+OLD = (
+    '<div class="xlvla-old"><p><b>This page has heard nothing for 4 s.</b> What it shows is old, '
+    "and no button of it, the e-stop neither, may reach the robot: stop it by its own "
+    "emergency stop.</p></div>"
+)
 
 VIEW_FROM = (1.7, -1.1, 1.1)
 VIEW_AT = (0.25, 0.0, 0.2)
@@ -60,6 +76,11 @@ MOST_FINDINGS = 4
 
 SLOWLY_S = 0.5
 """Between two changes of tables: nobody reads faster."""
+
+STALLED_S = 1.0
+"""A panel that showed nothing for so long stood still. What was pressed meanwhile, and comes within
+as long afterwards, was meant for a robot as it was then.
+"""
 
 NOTE_S = 6.0
 """How long what came of an order is shown."""
@@ -105,6 +126,10 @@ class Page:
         self._seats: dict[int, viser.GuiHtmlHandle] = {}
         self._shown: dict[str, str] = {}
         self._slow_s = 0.0
+        self._beats = 0
+        # When the page was shown last, and until when orders may be those of a time before.
+        self._alive_s = time.monotonic()
+        self._stalled_until_s = 0.0
         self._buttons: dict[str, viser.GuiButtonHandle] = {}
         self._images: dict[str, viser.GuiImageHandle] = {}
         # The pictures that are shown.
@@ -121,13 +146,19 @@ class Page:
 
     def show(self, seen: Seen) -> None:
         """Shows what is known now."""
+        now_s = time.monotonic()
+        if now_s > self._alive_s + STALLED_S:
+            self._stalled_until_s = now_s + STALLED_S
+        self._alive_s = now_s
         with self._server.atomic():
+            slowly = now_s > self._slow_s + SLOWLY_S
+            self._beats += slowly
             self._say(words(seen, self._rig))
             self.scene.show(seen)
             self._curves.add(seen)
             self._show_pictures(seen)
-            if time.monotonic() > self._slow_s + SLOWLY_S:
-                self._slow_s = time.monotonic()
+            if slowly:
+                self._slow_s = now_s
                 self._enable(seen)
                 self._show_tables(seen)
                 self._curves.draw()
@@ -277,10 +308,20 @@ class Page:
             return
         with self._lock:
             drives = self._drives
+        why = ""
         if drives != client.client_id:
-            _note(client, label, "this page only looks on: take over the controls first", REFUSED)
+            why = "this page only looks on: take over the controls first"
+        elif self._may_be_old():
+            why = "the panel stood still, and this may have been pressed before: press it again"
+        if why:
+            _note(client, label, why, REFUSED)
             return
         press(lambda obeyed, line: _note(client, label, line, OBEYED if obeyed else REFUSED))
+
+    def _may_be_old(self) -> bool:
+        """Whether what comes now may have waited in a panel that stood still."""
+        now_s = time.monotonic()
+        return now_s < self._stalled_until_s or now_s > self._alive_s + STALLED_S
 
     def _stop(self, event: Any) -> None:
         """From whatever browser."""
@@ -329,8 +370,8 @@ class Page:
     def _say(self, said: Words) -> None:
         colour = COLOURS[said.mood]
         content = (
-            f'<div class="xlvla-state" style="background:{colour}"><b>{escape(said.state)}</b>'
-            f"Next: {escape(said.next)}</div>"
+            f'{OLD}<div class="xlvla-state" data-beat="{self._beats}" style="background:{colour}">'
+            f"<b>{escape(said.state)}</b>Next: {escape(said.next)}</div>"
         )
         self._html("state", self._state, content)
         for label, button in self._buttons.items():
