@@ -12,9 +12,13 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError, nearest
 from xlvla.files import read_yaml
 from xlvla.strict import build
+from xlvla.text import plain
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_data.bodies import Range, ranges
 from xlvla_data.lerobot import layout
+
+SHOWN_JOINTS = 4
+"""Joints of another data set that a message names."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,18 @@ def names_of(document: Mapping[str, Any], source: str) -> Names:
     return names
 
 
-def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
-    """The map in a file, None for none; fields given here replace those of the file."""
+def read_map(
+    path: Path | None, joints: Sequence[str] = (), **chosen: Mapping[str, str] | str
+) -> Names:
+    """The map in a file, None for none; fields given here replace those of the file.
+
+    Args:
+        joints: what the numbers of the other data set are called.
+
+    Raises:
+        XlvlaError: something is wrong with it, or neither it nor the fields say whose joints these
+            are.
+    """
     document: Any = {}
     if path is not None:
         try:
@@ -118,4 +132,22 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
     for key, value in chosen.items():
         if value:
             document[key] = value
+    _require_bodies(document, joints)
     return names_of(document, str(path or "the import"))
+
+
+def _require_bodies(document: Mapping[str, Any], joints: Sequence[str]) -> None:
+    """Raises XlvlaError where nobody has said whose joints these are."""
+    known = {"hands": catalog.hands(), "arms": catalog.arms()}
+    options: list[str] = []
+    for key, names in known.items():
+        if not document.get(key):
+            options.append(
+                f"--{key} left=NAME,right=NAME, or one side (known are {', '.join(names)}, none)"
+            )
+    if options:
+        shown = ", ".join(plain(name, 60) for name in joints[:SHOWN_JOINTS]) or "none has a name"
+        more = len(joints) - SHOWN_JOINTS
+        if more > 0:
+            shown += f" and {more} more"
+        raise XlvlaError(f"whose joints are these ({shown})? Say {' and '.join(options)}")

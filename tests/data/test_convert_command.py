@@ -108,6 +108,13 @@ def test_discarded_and_red_episodes_are_left_out_and_red_ones_taken_when_asked(t
     assert [stored.verdict for stored in store.find(tmp_path / "to")] == ["yellow", "red"]
 
 
+def test_where_every_episode_is_left_out_the_exit_code_says_so(tmp_path):
+    session = record(tmp_path / "s", made_episodes.episode(0), verdicts=("red",))
+    text, code = run("convert", session, "--to", tmp_path / "to")
+    assert code == 1 and "s/episode_000000: red, left out" in text
+    assert "0 converted, 1 left out" in text
+
+
 def test_an_episode_that_cannot_be_trusted_is_refused_with_a_line_and_the_others_are_converted(
     tmp_path,
 ):

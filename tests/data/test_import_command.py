@@ -155,7 +155,14 @@ def test_a_joint_that_counts_the_other_way_is_turned(tmp_path):
             BODIES,
             r"has no feature 'observation\.sate'.*did you mean 'observation\.state'",
         ),
-        ({}, ("--hands", "left=inspire"), "hands and arms are of the same sides|'arms' is missing"),
+        (
+            {},
+            (),
+            r"whose joints are these \(\S+, \S+, \S+, \S+ and 22 more\)\? Say --hands "
+            r"left=NAME,right=NAME, .*known are .*xhand.* and --arms left=NAME.*known are .*xarm7",
+        ),
+        ({}, ("--hands", "left=inspire"), "whose joints are these .* Say --arms left=NAME"),
+        ({}, ("--hands", "left=inspire", *BODIES[2:]), "hands and arms are of the same sides"),
         ({}, ("--hands", "inspire", *BODIES[2:]), "sides and names are wanted, as in left=xhand"),
         (
             {},
@@ -179,6 +186,15 @@ def test_what_cannot_be_mapped_is_one_clear_line(tmp_path, document, options, co
             *options,
         )
     assert not (tmp_path / "to").exists()
+
+
+def test_a_data_set_without_episodes_is_refused(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
+    info = json.loads((root / layout.INFO).read_text())
+    empty = info | {"total_episodes": 0, "total_frames": 0}
+    (root / layout.INFO).write_text(json.dumps(empty))
+    with pytest.raises(XlvlaError, match="theirs has no episodes: nothing is imported"):
+        run("import", root, "--to", tmp_path / "to", *BODIES)
 
 
 def test_a_data_set_without_joint_names_is_refused(tmp_path):

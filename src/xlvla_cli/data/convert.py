@@ -74,7 +74,7 @@ def convert(
     on where it was.
 
     Discarded and red episodes are left out. An episode that cannot be trusted is refused with a
-    line, and the exit code is then 1.
+    line, and the exit code is then 1, as it is where no episode is left.
     """
     from xlvla.codec import Codec
     from xlvla.run import interruptible
@@ -98,7 +98,8 @@ def convert(
         folders = list(dict.fromkeys(found))
         _all(folders, there, red, work, report)
     _say(report, to)
-    raise typer.Exit(1 if report.refused else 0)
+    nothing = not report.converted and not report.there
+    raise typer.Exit(1 if report.refused or nothing else 0)
 
 
 @dataclass

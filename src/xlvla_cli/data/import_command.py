@@ -61,13 +61,19 @@ def import_dataset(
     from xlvla import paper
     from xlvla.run import interruptible
     from xlvla_data import foreign, name_map
+    from xlvla_data.lerobot import layout
     from xlvla_data.lerobot.reader import Dataset
 
     named = paper.task(task) if task else ""
-    names = name_map.read_map(
-        map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
-    )
     data = Dataset(dataset)
+    state = data.info.vectors.get(layout.STATE)
+    names = name_map.read_map(
+        map,
+        (state.names if state else None) or (),
+        hands=by_side("hands", hands),
+        arms=by_side("arms", arms),
+        task=named,
+    )
     report = ImportReport()
     lines = list[str]()
     work = Work(to, data.info.fps)
@@ -86,6 +92,8 @@ def import_dataset(
         listing = ", ".join(plain(name, 80) for name in theirs.not_taken)
         left_out += f"; {len(theirs.not_taken)} not taken over: {listing}"
     print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
+    if not data.episodes:
+        raise XlvlaError(f"{dataset} has no episodes: nothing is imported")
     raise typer.Exit(1 if report.left_out else 0)
 
 
