@@ -221,7 +221,8 @@ def rotation_at(positions: Tensor, head_dim: int) -> Rotation:
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """`joint.rotate` of [B, T, heads, d] in fewer steps."""
     cosine, sine = rotation
-    other_half = x.roll(x.shape[-1] // 2, -1)
+    # In tuples: a bare size is a tensor while torch 2.7 traces, and roll wants none.
+    other_half = x.roll((x.shape[-1] // 2,), (-1,))
     return torch.addcmul(x * cosine, other_half, sine).to(x.dtype)
 
 
