@@ -8,6 +8,7 @@ loopback interface.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,15 @@ VARIABLES = (
 
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 """Settings of Fast DDS that listen on the loopback interface alone."""
+
+SERVER_PORT = 11811
+"""Of a discovery server whose address has none."""
+
+REFUSED_S = 0.3
+"""A machine on which nobody listens at a port says so within this time."""
+
+RTPS_HEADER = b"RTPS\x02\x03" + bytes(14)
+"""A message of DDS without content, which no server answers."""
 
 RANGES = ("LOCALHOST", "SUBNET", "SYSTEM_DEFAULT", "OFF")
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -102,6 +112,40 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
     if scope == "LOCALHOST":
         return _local(shell, _against(wanted, f"{RANGE}={shell[RANGE]}"))
     return _network(shell, "SUBNET") if wanted else _local(shell)
+
+
+def absent_servers(scope: Reach, shell: Mapping[str, str]) -> str:
+    """Why nodes would not discover each other, as a line, where this shell names discovery servers
+    and nobody listens at any of their addresses; '' where one may be there. It takes up to
+    `REFUSED_S` for each: a server says nothing, and neither does a machine that is switched off.
+    """
+    addresses = [word.strip() for word in shell.get(SERVER, "").split(";") if word.strip()]
+    if not scope.network or not addresses or not all(map(_refuses, addresses)):
+        return ""
+    return (
+        f"{SERVER}={shell[SERVER]} in this shell: no discovery server is there; start it "
+        "(`fastdds discovery`), mend the address, or unset it"
+    )
+
+
+def _refuses(address: str) -> bool:
+    """Whether it is sure that nobody listens at `host:port`; other forms of addresses are left to
+    the middleware.
+    """
+    host, _, port = address.partition(":")
+    if port and not port.isdigit():
+        return False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(REFUSED_S)
+            probe.connect((host, int(port or SERVER_PORT)))
+            probe.send(RTPS_HEADER)
+            probe.recv(1)
+    except (ConnectionRefusedError, socket.gaierror, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def discovery_settings(shell: Mapping[str, str]) -> str:

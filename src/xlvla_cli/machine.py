@@ -17,7 +17,7 @@ from typing import Literal
 
 from xlvla import environment, shared_memory
 from xlvla.errors import FOLDER_GONE, XlvlaError, missing_library
-from xlvla.network import reach
+from xlvla.network import absent_servers, reach
 from xlvla.text import uncoloured
 
 Level = Literal["ok", "lack", "fault"]
@@ -128,8 +128,9 @@ def shell(variables: Mapping[str, str]) -> Iterator[Finding]:
     for fault in faults:
         yield Finding("shell", "fault", fault)
     scope = reach(False, variables)
-    if scope.fault:
-        yield Finding("discovery", "fault", scope.fault)
+    fault = scope.fault or absent_servers(scope, variables)
+    if fault:
+        yield Finding("discovery", "fault", fault)
     elif not faults:
         middleware = variables.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp"
         where = f"ROS domain {environment.domain()}, {middleware}"

@@ -322,13 +322,14 @@ def ready_or_raise(
     """
     from xlvla import graph, security
     from xlvla.errors import RigError
-    from xlvla.network import reach
+    from xlvla.network import absent_servers, reach
     from xlvla_cli.check import installation_faults
 
     scope = scope or reach(rig.network, os.environ)
     faults = installation_faults(rig, specs)
-    if scope.fault:
-        faults.append(scope.fault)
+    fault = scope.fault or absent_servers(scope, os.environ)
+    if fault:
+        faults.append(fault)
     if not faults:
         faults = security.faults(rig, specs or graph.nodes(rig), os.environ)
     if faults:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from xlvla import graph, rig_file
-from xlvla.network import LOOPBACK, PROFILES, RANGE, reach
+from xlvla.network import LOOPBACK, PROFILES, RANGE, absent_servers, reach
 from xlvla.run import Supervisor, own_domain
 
 LONE = {
@@ -101,14 +101,44 @@ def test_a_shell_in_which_no_node_finds_another_is_a_fault_that_names_its_word(v
     assert f"{RANGE}={value}".upper() in reach(False, {RANGE: value}).fault.upper()
 
 
-def test_a_rig_in_a_shell_in_which_no_node_finds_another_is_refused_with_one_line():
+def port(bound):
+    """A port of this machine, taken by a socket."""
+    bound.bind(("127.0.0.1", 0))
+    return f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody():
+    """An address of this machine at which nobody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        return port(bound)
+
+
+def test_discovery_servers_of_which_none_is_there_are_a_fault(nobody):
+    shell = {"ROS_DISCOVERY_SERVER": f"{nobody};nowhere.invalid:11811"}
+    fault = absent_servers(reach(False, shell), shell)
+    assert "no discovery server is there" in fault and nobody in fault
+    # Nodes that stay on this machine ask no server.
+    assert not absent_servers(reach(False, shell, insisted=True), shell)
+
+
+@pytest.mark.parametrize("form", ["{nobody};{there}", ";{there}", "TCPv4:[{nobody}]:1", ""])
+def test_a_discovery_server_that_may_be_there_is_no_fault(nobody, form):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        shell = {"ROS_DISCOVERY_SERVER": form.format(nobody=nobody, there=port(server))}
+        assert absent_servers(reach(True, shell), shell) == ""
+
+
+@pytest.mark.parametrize("variable", [RANGE, "ROS_DISCOVERY_SERVER"])
+def test_a_rig_in_a_shell_in_which_no_node_finds_another_is_refused_with_one_line(variable, nobody):
+    shell = {RANGE: "OFF"} if variable == RANGE else {variable: nobody}
     command = [sys.executable, "-m", "xlvla", "run", "bimanual", "--policy", "none"]
     ran = subprocess.run(
-        command, env=os.environ | {RANGE: "OFF"}, capture_output=True, text=True, timeout=60
+        command, env=os.environ | shell, capture_output=True, text=True, timeout=60
     )
     assert ran.returncode == 2
     assert len(ran.stderr.splitlines()) == 1
-    assert RANGE in ran.stderr
+    assert variable in ran.stderr
 
 
 def test_a_profile_of_the_labs_own_is_kept():

@@ -36,7 +36,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from xlvla import catalog, rig_file, security
 from xlvla.errors import RigError, XlvlaError
 from xlvla.graph import NodeSpec, chosen
-from xlvla.network import Reach, reach
+from xlvla.network import Reach, absent_servers, reach
 from xlvla.paths import share
 from xlvla.rig import Rig
 from xlvla.rig_file import load
@@ -134,8 +134,9 @@ def chosen_rig(context: LaunchContext) -> Rig:
 
 def reach_actions(scope: Reach) -> list[Action]:
     """Actions that set for everything started after them how far it communicates, and say so."""
-    if scope.fault:
-        raise XlvlaError(scope.fault)
+    fault = scope.fault or absent_servers(scope, os.environ)
+    if fault:
+        raise XlvlaError(fault)
     actions: list[Action] = []
     for name, value in scope.variables.items():
         if value is None:
