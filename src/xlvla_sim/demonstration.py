@@ -27,6 +27,12 @@ class Demonstration:
     images: dict[str, list[np.ndarray]] = field(default_factory=dict)
     measured: dict[Side, dict[Part, np.ndarray]] = field(default_factory=dict)
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        undone = self.status.success and not self.good
+        return "undone after its success" if undone else self.status.text
+
 
 def demonstrate(
     world: World,

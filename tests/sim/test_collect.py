@@ -9,6 +9,7 @@ from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
 from xlvla_cli.sim import collect as command
 from xlvla_data import store
+from xlvla_data.episode import Episode
 
 NOTHING = parse("")
 
@@ -99,8 +100,10 @@ def test_a_rig_of_one_arm_is_collected_with_one_hand_and_what_needs_two_is_dropp
     assert [job.hands for job in made] == [{"right": "inspire"}] * 3
     assert made[0].key == "stack_cans-inspire/0"
     kept = command.collect_one(made[0])
-    assert kept is not None and kept.info.success and set(kept.action) == {"right"}
-    assert command.collect_one(made[2]) is None, "the can stands on the left in this episode"
+    assert isinstance(kept, Episode) and kept.info.success and set(kept.action) == {"right"}
+    # The can stands on the left in this episode.
+    reason = command.collect_one(made[2])
+    assert isinstance(reason, str) and "needs a left arm in this episode" in reason
 
 
 def test_evaluation_seeds_are_never_collected():
@@ -117,26 +120,47 @@ def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
     assert command.world_of(first) is not world
 
 
-def test_collecting_again_skips_what_is_there_and_what_failed(folder):
-    command.CollectionState(folder).enter("push_cans-xhand-xhand/4", None)
+def collect(out, *options):
+    """Exit code, what is printed, and what is raised."""
+    arguments = ["collect", "--out", str(out), "--workers", "1", *options]
+    done = CliRunner().invoke(app, arguments)
+    return done.exit_code, done.output, done.exception
+
+
+def test_collecting_again_skips_what_is_there_and_what_failed_and_says_why(folder):
+    reason = "the left arm cannot bring its wrist to 0.31, -0.02: 45 mm are left"
+    command.CollectionState(folder).enter("push_cans-xhand-xhand/4", reason)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    arguments = [
-        "--out",
-        str(folder),
-        "--task",
-        "PC",
-        "--hands",
-        "xhand",
-        "--episodes",
-        "2",
-        "--seed",
-        "3",
-        "--mixed",
-        "0",
-        "--workers",
-        "1",
-    ]
-    result = CliRunner().invoke(app, ["collect", *arguments])
-    assert result.exit_code == 0, result.output
-    assert "1 of 2 episodes" in result.output and "1 failed and were dropped" in result.output
+    options = ["--task", "PC", "--hands", "xhand", "--episodes", "2", "--seed", "3"]
+    code, output, _ = collect(folder, *options, "--mixed", "0")
+    assert code == 0, output
+    assert "1 of 2 episodes" in output and "1 failed and were dropped" in output
+    assert f"1 dropped, such as push_cans-xhand-xhand/4: {reason}" in output
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_where_no_episode_is_left_every_kind_of_reason_is_said_once_and_the_command_fails(tmp_path):
+    one_arm = str(Path(__file__).parents[2] / "examples" / "one_arm.yaml")
+    state = command.CollectionState(tmp_path)
+    for seed in (1, 2):
+        state.enter(f"push_cans-inspire/{seed}", f"{seed}.5 mm are left")
+    options = ["--rig", one_arm, "--task", "PC", "--hands", "inspire", "--episodes", "3"]
+    code, output, error = collect(tmp_path, *options)
+    assert code == 1 and isinstance(error, XlvlaError)
+    assert "0 of 3 episodes" in output
+    assert "2 dropped, such as push_cans-inspire/1: 1.5 mm are left" in output
+    assert "1 dropped, such as push_cans-inspire/0: the task needs a left arm" in output
+    assert "no demonstration succeeded" in str(error)
+    assert str(tmp_path / "dropped_episodes.json") in str(error)
+
+
+def test_episodes_that_an_older_version_dropped_stay_dropped(tmp_path):
+    (tmp_path / "dropped_episodes.json").write_text('["push_cans-xhand-xhand/4"]')
+    state = command.CollectionState(tmp_path)
+    assert state.done == {"push_cans-xhand-xhand/4"}
+
+
+def test_a_holdout_that_leaves_nothing_is_refused(tmp_path):
+    options = ["--task", "PC", "--hands", "xhand", "--holdout", "xhand:PC"]
+    _, _, error = collect(tmp_path, *options)
+    assert "--holdout xhand:PC leaves no episode" in str(error)

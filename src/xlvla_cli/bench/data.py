@@ -92,9 +92,9 @@ def played(count: int, hands: str) -> Iterator[Episode]:
 
     solved = 0
     for job in jobs("bimanual", ["push_cans"], [hands], 10 * count, 0.0, 0, Holdout()):
-        episode = collect_one(job)
-        if episode is not None:
-            yield episode
+        outcome = collect_one(job)
+        if not isinstance(outcome, str):
+            yield outcome
             solved += 1
         if solved == count:
             return

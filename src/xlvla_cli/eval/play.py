@@ -55,13 +55,11 @@ def _play_expert(trial: Trial) -> Result:
         )
         success = shown.good
         status = shown.status
-        text = shown.status.text
+        text = shown.ending
     except XlvlaError as error:  # an arm cannot follow
         success = False
         status = world.status()
         text = str(error)
-    if status.success and not success:
-        text = "undone after its success"
     outcome = Outcome(success, status.stage, round(world.time_s, 2), text)
     return Result(outcome, _film(trial, outcome, world, seen))
 

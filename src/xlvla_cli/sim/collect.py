@@ -5,9 +5,10 @@ data sets.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from xlvla import rig_file
+from xlvla import files, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
 from xlvla.rig import Rig
+from xlvla.text import plain
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Side
 from xlvla_cli.options import Hands, SimulatedRig, Tasks, Workers
 from xlvla_cli.sim import choose_hands, simulated_rig
@@ -77,7 +79,7 @@ def collect(
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
 ) -> None:
     """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
-    failed ones dropped and counted.
+    failed ones dropped, counted and their reasons named. The exit code is 1 where none is left.
     """
     from xlvla import holdout as pairs
     from xlvla.paper import tasks as named
@@ -86,6 +88,10 @@ def collect(
     all_jobs = jobs(
         rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout)
     )
+    if not all_jobs:
+        raise XlvlaError(
+            f"nothing to collect: --holdout {holdout} leaves no episode of these tasks"
+        )
     collection = CollectionState(out)
     waiting = [job for job in all_jobs if job.key not in collection.done]
     began = time.monotonic()
@@ -95,6 +101,11 @@ def collect(
     if waiting:
         print(
             f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
+        )
+    if all(job.key in collection.dropped for job in all_jobs):
+        raise XlvlaError(
+            f"no demonstration succeeded: choose another --task, --hands or --rig; where they were "
+            f"mended, delete {collection.file} and all are tried again"
         )
 
 
@@ -144,29 +155,37 @@ def _with_hands(base: Rig, left: str, right: str) -> Rig:
 
 
 class CollectionState:
-    """Which episodes a folder holds, and which were tried in vain, by their jobs' keys."""
+    """Which episodes a folder holds, and why others were dropped, by their jobs' keys."""
 
     def __init__(self, folder: Path):
         from xlvla_data import store
 
         self._store = store.Store(folder)
-        self._file = folder / "dropped_episodes.json"
-        there = store.find(folder) if store.roots(folder) else []
-        self.dropped: set[str] = (
-            set(json.loads(self._file.read_text())) if self._file.is_file() else set()
-        )
-        self.done = self.dropped | {stored.key for stored in there}
+        self.file = folder / "dropped_episodes.json"
+        self.dropped = _read_dropped(self.file)
+        self.done = {*self.dropped, *(stored.key for stored in store.there(folder))}
 
-    def enter(self, key: str, episode: Episode | None) -> None:
-        """Keeps an episode, or remembers that there is none of this key."""
+    def enter(self, key: str, outcome: Episode | str) -> None:
+        """Keeps an episode, or remembers why there is none of this key."""
         from xlvla_data.lerobot import layout
 
-        if episode is not None:
-            self._store.add(episode)
+        if isinstance(outcome, str):
+            self.dropped[key] = outcome
+            layout.write_json(self.file, dict(sorted(self.dropped.items())))
         else:
-            self.dropped.add(key)
-            layout.write_json(self._file, sorted(self.dropped))
+            self._store.add(outcome)
         self.done.add(key)
+
+
+def _read_dropped(file: Path) -> dict[str, str]:
+    """Why episodes were dropped, by key; older versions wrote their keys only."""
+    if not file.is_file():
+        return {}
+    with files.reading_card(file):
+        dropped = json.loads(file.read_text())
+        if isinstance(dropped, list):
+            return {str(key): "failed in an earlier run" for key in dropped}
+        return {str(key): str(reason) for key, reason in dropped.items()}
 
 
 def _play(
@@ -180,8 +199,8 @@ def _play(
     with progress_bar(Console()) as progress, pool(workers) as processes:
         bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
         try:
-            for job, episode in finished(processes, collect_one, waiting, ahead=2 * workers):
-                collection.enter(job.key, episode)
+            for job, outcome in finished(processes, collect_one, waiting, ahead=2 * workers):
+                collection.enter(job.key, outcome)
                 progress.advance(bar)
         except BaseException:
             processes.shutdown(wait=True, cancel_futures=True)
@@ -209,22 +228,36 @@ def _report(made: Sequence[Job], collection: CollectionState, out: Path) -> None
     print(
         f"{len(made) - dropped} of {len(made)} episodes in {out}, {dropped} failed and were dropped"
     )
+    reasons = collection.dropped
+    for line in _reasons({job.key: reasons[job.key] for job in made if job.key in reasons}):
+        print(plain(line))
+
+
+def _reasons(dropped: Mapping[str, str]) -> Iterator[str]:
+    """Why episodes were dropped, a line for those whose reasons differ in their numbers only."""
+    alike: dict[str, list[str]] = {}
+    for key, reason in dropped.items():
+        alike.setdefault(re.sub(r"[-\d.]+", "0", reason), []).append(key)
+    for keys in sorted(alike.values(), key=len, reverse=True):
+        yield f"{len(keys)} dropped, such as {keys[0]}: {dropped[keys[0]]}"
 
 
 _ready: OrderedDict[str, tuple[World, Expert]] = OrderedDict()
 """The last worlds of this worker process by task and hands."""
 
 
-def collect_one(job: Job) -> Episode | None:
-    """Plays one episode; None where it fails."""
+def collect_one(job: Job) -> Episode | str:
+    """Plays one episode; where it fails, why."""
     from xlvla_sim.demonstration import demonstrate
 
     world, expert = world_of(job)
     try:
         demonstration = demonstrate(world, expert, job.seed)
-    except XlvlaError:  # an arm cannot follow
-        return None
-    return _episode(job, world, expert, demonstration) if demonstration.good else None
+    except XlvlaError as error:  # an arm cannot follow
+        return str(error)
+    if not demonstration.good:
+        return demonstration.ending
+    return _episode(job, world, expert, demonstration)
 
 
 def world_of(job: Job) -> tuple[World, Expert]:
