@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ class Observation:
         previous: chunks that were sent to the robot for the same instruction, oldest first.
         delay_s: how long after `stamp_ns` the next chunk will take effect: till then the robot
             follows the previous one.
+        measured: newest measured positions [J] rad by side and part; empty where nobody measured.
     """
 
     stamp_ns: int
@@ -46,6 +47,9 @@ class Observation:
     executed: Mapping[Side, Mapping[Part, np.ndarray]]
     previous: Sequence[Chunk] = ()
     delay_s: float = 0.0
+    measured: Mapping[Side, Mapping[Part, np.ndarray]] = field(
+        default_factory=dict[Side, Mapping[Part, np.ndarray]]
+    )
 
 
 @dataclass(frozen=True)

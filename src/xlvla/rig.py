@@ -131,6 +131,15 @@ class Rig:
             else np.full(len(arm.joints), arm.acceleration)
         )
 
+    def limits(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper [J] rad that a command to an arm or hand may have, in the order of
+        `joint_names`.
+        """
+        if part == "hand":
+            return self.hand(side).command_range(side)
+        limits = self.arm(side).limits
+        return limits.lower, limits.upper
+
     def home(self, side: Side) -> dict[str, float]:
         """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are where the
         arm's entry has them.

@@ -14,6 +14,7 @@ from xlvla.hand import joint_limits
 from xlvla.inertia import inertia_faults
 from xlvla.rig import Camera, Rig
 from xlvla.rig_parts import Station
+from xlvla.server_map import INSTEAD, OTHER_NAMES, REFUSED, server_faults
 from xlvla.text import plain
 from xlvla.types import NONE, Part, Side, scoped
 from xlvla.urdf import Urdf
@@ -35,16 +36,26 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _camera_faults(name, camera)
     faults += rig.motion.faults(tuple(rig.sides))
     if rig.policy:
-        faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
+        faults += _policy_faults(rig.policy.type)
     if rig.teleop:
         faults += rig.teleop.faults(simulated=rig.sim is not None)
         faults += _teleop_faults(rig)
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
+    faults = faults or server_faults(rig)
     faults = faults or _device_faults(rig)
     if not faults and (rig.sim or rig.mirrored):
         faults = _weight_faults(rig)
     return faults
+
+
+def _policy_faults(name: str) -> list[str]:
+    """What is wrong with a policy's name; a server of others that is not spoken to is told why."""
+    known = catalog.policies()
+    reason = REFUSED.get(OTHER_NAMES.get(name, name))
+    if reason and name not in known:
+        return [f"policy.type: {reason}; {INSTEAD}"]
+    return _name("policy.type", "policy", name, known)
 
 
 def _camera_faults(name: str, camera: Camera) -> list[str]:

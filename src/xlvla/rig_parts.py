@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from xlvla.device import DeviceConfig
 from xlvla.motion import Position
@@ -85,6 +85,47 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class PolicyServer:
+    """A server that decides (`policy.type: openpi`), and what it calls what. A key `a>b` is the
+    entry b of the map a. Joints go by their names on topics; `left_arm` or `left_hand` stands for
+    all of a part's in their order, `none` for a number that is no joint of this rig.
+
+    Args:
+        address: of its websocket: ws://host:port, or wss:// where it encrypts.
+        frames: rows of its chunks, the action horizon; another number is refused.
+        rate_hz: rows per second, of which the wire says nothing.
+        timeout_s: longest wait for an answer; a later one is not taken.
+        images: our camera by its key; without any, every camera under `images>CAMERA`.
+        layout: of its images: rows, columns, channels, or channels first.
+        state: our joints, as measured, by its key; without any, all under `state`.
+        executed: its key of the last commands [frames, J], one column for each action; '' sends
+            none.
+        prompt: its key of the instruction.
+        chunk: its key of the actions [frames, J].
+        actions: our joints, column by column, as positions; without any, all of the rig's.
+            `left_latent` stands for a latent of 32 numbers, which the hand's decoder turns into
+            joints. Joints that are not named stay where they are commanded.
+        degrees: whether its angles are in degrees.
+        range: its numbers at our lower and at our upper limit, by joint: [1, 0] where a finger's 1
+            is open and its 0 is closed.
+    """
+
+    address: str
+    frames: Annotated[int, Range(1, 1000)]
+    rate_hz: Annotated[float, Range(0.1, 500)]
+    timeout_s: Annotated[float, Range(0.02, 600)] = 2.0
+    images: Mapping[str, str] = field(default_factory=dict[str, str])
+    layout: Literal["hwc", "chw"] = "hwc"
+    state: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
+    executed: str = ""
+    prompt: str = "prompt"
+    chunk: str = "actions"
+    actions: list[str] = field(default_factory=list[str])
+    degrees: bool = False
+    range: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+
+
+@dataclass(frozen=True)
 class PolicyConfig:
     """What decides.
 
@@ -96,6 +137,7 @@ class PolicyConfig:
             thinks.
         engine: what runs its network, on which device, in which precision; auto takes what suits
             the weights and the machine.
+        server: where the policy `openpi` asks; for no other.
     """
 
     type: str = "xlvla"
@@ -107,6 +149,7 @@ class PolicyConfig:
     engine: EngineName = "auto"
     device: Device = "auto"
     precision: Precision = "auto"
+    server: PolicyServer | None = None
 
 
 @dataclass(frozen=True)

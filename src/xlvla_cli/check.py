@@ -73,12 +73,12 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
     except XlvlaError as error:
         return [str(error)]
     draws = "xlvla_sim" in here and bool(rig.cameras)
-    faults = [*environment.faults(draws=draws), *_module_faults(here)]
+    faults = [*environment.faults(draws=draws), *_module_faults(rig, here)]
     if rig.teleop and "xlvla_drivers" in here:
         faults += _follower_faults()
     if "xlvla_drivers" in here:
         faults += _driver_faults(rig)
-    if "xlvla_policy" in here:
+    if "xlvla_policy" in here and not (rig.policy and rig.policy.server):
         faults += [*_codec_faults(rig), *_checkpoint_faults(rig)]
         faults += [] if faults else _weights_faults(rig)
     return faults
@@ -116,15 +116,18 @@ def _codec_faults(rig: Rig) -> list[str]:
     return [codec.unknown_line(name) for name in unknown_hands]
 
 
-def _module_faults(packages: set[str]) -> list[str]:
+def _module_faults(rig: Rig, packages: set[str]) -> list[str]:
     """What is not installed of what nodes of these packages import."""
     from importlib.util import find_spec
+
+    # A policy that a server decides for needs no torch here.
+    asks = rig.policy is not None and rig.policy.server is not None
 
     modules = {
         "xlvla": ("rclpy", "ros"),
         "xlvla_sim": ("mujoco", "sim"),
         "xlvla_data": ("mcap", "data"),
-        "xlvla_policy": ("torch", "policy"),
+        "xlvla_policy": ("websockets" if asks else "torch", "policy"),
     }
     faults: list[str] = []
     for package, (module, extra) in modules.items():

@@ -128,6 +128,10 @@ class EpisodeRunner:
         executed: dict[Side, dict[Part, np.ndarray]] = {
             side: self._executed(side, rows) for side, rows in self.commanded.items()
         }
+        measured: dict[Side, dict[Part, np.ndarray]] = {
+            side: {part: self.world.joint_state(side, part)[0] for part in parts}
+            for side, parts in self._parts.items()
+        }
         return Observation(
             round(now_s * SECOND),
             images,
@@ -135,6 +139,7 @@ class EpisodeRunner:
             executed,
             tuple(chunk for _, chunk in self.sent),
             self.delay * self.period_s,
+            measured,
         )
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:

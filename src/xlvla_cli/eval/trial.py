@@ -141,6 +141,7 @@ def policy_code_digest() -> str:
 
     folder = Path(xlvla_policy.__path__[0])
     files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
+    files += folder.glob("openpi/*.py")
     files += catalog.own_policies().values()
     contents = [file.read_bytes() for file in sorted(files)]
     return _digest(version("torch").encode(), *contents)

@@ -11,7 +11,7 @@ from xlvla.rig import Rig
 
 def trained_sentences(rig: Rig) -> tuple[str, ...]:
     """By the card of the weights; none where there is no card, or it names none."""
-    if rig.policy is None or rig.policy.type in catalog.own_policies():
+    if rig.policy is None or rig.policy.server or rig.policy.type in catalog.own_policies():
         return ()
     from xlvla_policy.vla.rig_fit import instructions, shipped
 

@@ -89,7 +89,9 @@ class XlvlaPolicy:
         noise = torch.randn(1, config.frames, config.frame_dim, generator=generator)
         self.noise = noise.to(engine.device)
         self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
-        self.limits: dict[Side, Limits] = {side: _limits(rig, side) for side in config.sides}
+        self.limits: dict[Side, Limits] = {}
+        for side in config.sides:
+            self.limits[side] = {part: rig.limits(side, part) for part in PARTS}
         self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
@@ -262,8 +264,3 @@ def _choice(rig: Rig, threads: int) -> Choice:
         gradient=rig.policy.chunking == "guided",
         threads=threads,
     )
-
-
-def _limits(rig: Rig, side: Side) -> Limits:
-    arm = rig.arm(side).limits
-    return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}

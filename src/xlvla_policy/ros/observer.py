@@ -123,11 +123,14 @@ class PartState:
             except XlvlaError as error:
                 self._commands.refuse(error)
 
-    def executed(self, stamp_ns: int, clock: Callable[[], int], oldest_ns: int) -> np.ndarray:
-        """Commands [T, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
+    def measured(self, clock: Callable[[], int], oldest_ns: int) -> np.ndarray:
+        """The newest pose [J]; refuses one measured before `oldest_ns`."""
         message = self._measured.fresh(clock, oldest_ns)
         with _naming(self._measured.name):
-            pose = convert.positions(message, self._names)
+            return convert.positions(message, self._names)
+
+    def executed(self, stamp_ns: int, pose: np.ndarray) -> np.ndarray:
+        """Commands [T, J] up to `stamp_ns`; before the first command the pose [J]."""
         return self._history.as_of(stamp_ns, self._frames, self._rate_hz, before=pose)
 
 
@@ -196,11 +199,15 @@ class Observer:
                 images[camera] = convert.picture(message)
         stamp_ns = max(stamps_ns, default=now_ns)
         executed: dict[Side, dict[Part, np.ndarray]] = {}
+        measured: dict[Side, dict[Part, np.ndarray]] = {}
         for side, parts in self._parts.items():
             executed[side] = {}
+            measured[side] = {}
             for name, part in parts.items():
-                executed[side][name] = part.executed(stamp_ns, self._clock, oldest_ns)
-        return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
+                pose = part.measured(self._clock, oldest_ns)
+                measured[side][name] = pose
+                executed[side][name] = part.executed(stamp_ns, pose)
+        return Observation(stamp_ns, images, instruction, executed, previous, delay_s, measured)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""openpi's websocket, from both ends: a policy that asks a server, and a server of our policies."""
