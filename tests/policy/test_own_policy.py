@@ -70,7 +70,7 @@ def test_a_file_in_the_folder_is_a_policy_of_the_catalogue(folder):
 def test_without_the_folder_its_name_is_unknown(folder, monkeypatch):
     monkeypatch.delenv("XLVLA_POLICIES")
     with pytest.raises(
-        RigError, match=r"policy\.type: unknown policy 'still': known are ten_tasks, xlvla"
+        RigError, match=r"policy\.type: unknown policy 'still': known are openpi, ten_tasks, xlvla"
     ):
         rig_file.with_choices(rig_file.load("bimanual"), policy="still")
     with pytest.raises(XlvlaError, match="unknown policy 'still'"):
@@ -85,7 +85,7 @@ def test_of_two_folders_the_later_one_wins_and_both_are_listed(
     (other / "second.py").write_text(STILL)
     (other / "_note.py").write_text("no entry")
     monkeypatch.setenv("XLVLA_POLICIES", os.pathsep.join([str(folder), str(other)]))
-    assert catalog.policies() == ("ten_tasks", "xlvla", "still", "second")
+    assert catalog.policies() == ("openpi", "ten_tasks", "xlvla", "still", "second")
     assert catalog.policy("still")(None) == "the later one"
 
 

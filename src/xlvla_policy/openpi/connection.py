@@ -62,7 +62,7 @@ class Connection:
             if self._connection is None:
                 self._connection = self._open()
             self._refuse_unasked(self._connection)
-            return wire.unpacked(self._exchange(self._connection, wire.packed(request)))
+            return self._read(self._exchange(self._connection, wire.packed(request)))
         except XlvlaError as error:
             self._failure = str(error)
             self._retry_at = time.monotonic() + RETRY_S
@@ -98,7 +98,7 @@ class Connection:
         self._connection = connection
         with self._naming("sent no metadata"):
             frame = connection.recv(self._timeout_s)
-        self._refuse(wire.unpacked(frame))
+        self._refuse(self._read(frame))
         return connection
 
     def _exchange(self, connection: ClientConnection, request: bytes) -> bytes:
@@ -131,6 +131,14 @@ class Connection:
             raise XlvlaError(
                 f"the policy server {self.address} sent more answers than it was asked for"
             )
+
+    def _read(self, frame: bytes | str) -> dict[str, Any]:
+        try:
+            return wire.unpacked(frame)
+        except XlvlaError as error:
+            raise XlvlaError(
+                f"the policy server {self.address} speaks otherwise: {error}"
+            ) from None
 
     @contextlib.contextmanager
     def _naming(self, what: str) -> Iterator[None]:

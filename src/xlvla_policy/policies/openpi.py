@@ -4,6 +4,7 @@ and what it calls what.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,11 @@ def load(rig: Rig, *, threads: int = 1) -> OpenpiPolicy:
 
 
 class OpenpiPolicy:
-    """Chunks of a server; for one thread."""
+    """Chunks of a server; for one thread.
+
+    Attributes:
+        infer_ms: what the server says that the last decision took; NaN where it says nothing.
+    """
 
     def __init__(self, rig: Rig, server: PolicyServer):
         self.rig = rig
@@ -59,6 +64,7 @@ class OpenpiPolicy:
                 self._codec.part(rig.hand(side).name, side)
         self._limits = {key: rig.limits(*key) for key in self._actions.places}
         self._connection = Connection(server.address, server.timeout_s, self._refuse_other)
+        self.infer_ms = math.nan
 
     @property
     def frames(self) -> int:
@@ -78,6 +84,7 @@ class OpenpiPolicy:
                 cannot follow.
         """
         answer = self._connection.ask(self.request(observation))
+        self.infer_ms = _infer_ms(answer)
         actions = self._taken(answer)
         return self._chunk(actions, observation)
 
@@ -185,6 +192,12 @@ def _put(request: dict[str, Any], key: str, value: Any) -> None:
     for name in maps:
         request = request.setdefault(name, {})
     request[last] = value
+
+
+def _infer_ms(answer: Mapping[str, Any]) -> float:
+    timing = answer.get("policy_timing")
+    said = timing.get("infer_ms") if isinstance(timing, Mapping) else None
+    return float(said) if isinstance(said, (int, float)) else math.nan
 
 
 def _last(observation: Observation) -> Mapping[Side, Mapping[Part, np.ndarray]]:
