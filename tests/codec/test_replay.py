@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,6 +9,7 @@ pytest.importorskip("mujoco")
 from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla.types import FIRST_EVALUATION_SEED
 from xlvla_cli.codec.replay import kept, moved, play, record, scored
 from xlvla_policy.latent.baselines.dex import missing
 from xlvla_policy.latent.baselines.path_retargeting import Dex, RightOnly, self_contact
@@ -39,6 +43,15 @@ def test_contacts_are_kept_where_the_target_touches_the_same_thing_about_then():
     assert kept([NONE, LEFT, BOTH], [NONE, NONE, LEFT], slack=0) == pytest.approx(1 / 3)
     assert kept([NONE, LEFT, BOTH], [NONE, NONE, LEFT], slack=1) == pytest.approx(2 / 3)
     assert kept([NONE, LEFT], [NONE, NONE]) == 0 and kept([NONE], [LEFT]) == 1
+
+
+def test_a_demonstration_that_fails_is_left_out_with_its_reason():
+    lines = []
+    one_arm = rig_file.load(str(Path(__file__).parents[2] / "examples" / "one_arm.yaml"))
+    cans_apart = replace(one_arm, sim=replace(one_arm.sim, task="push_cans"))
+    assert list(record(cans_apart, 1, lines.append)) == []
+    (line,) = lines
+    assert line.startswith(f"inspire, seed {FIRST_EVALUATION_SEED}: left out: the task needs")
 
 
 def test_commands_that_are_played_again_touch_what_they_touched(xhands, recorded):

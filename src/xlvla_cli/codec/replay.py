@@ -4,7 +4,7 @@ paper's Table 4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -15,6 +15,7 @@ import typer
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 from xlvla_cli.codec import Weights
 from xlvla_cli.options import Hands, SimulatedRig, Tasks, chosen
@@ -113,7 +114,7 @@ def replay(
         recorded: dict[str, list[Recorded]] = {}
         for name in names:
             rigs[name] = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
-            recorded[name] = list(record(rigs[name], episodes))
+            recorded[name] = list(record(rigs[name], episodes, typer.echo))
         for source, target in permutations(names, 2):
             with console.status(f"{paper.code(task)}: {source} on {target}"):
                 scores += scored(recorded[source], rigs[target], movers)
@@ -127,8 +128,10 @@ def replay(
     console.print(f"written: {out}", highlight=False)
 
 
-def record(rig: Rig, episodes: int) -> Iterator[Recorded]:
-    """Good demonstrations of the expert; failed ones are left out."""
+def record(
+    rig: Rig, episodes: int, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Recorded]:
+    """Good demonstrations of the expert; others are left out, and `say` gets a line of each."""
     from xlvla.codec import Codec
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
@@ -137,12 +140,14 @@ def record(rig: Rig, episodes: int) -> Iterator[Recorded]:
     expert = Expert(rig, Codec.load())
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes):
         recorded = _demonstrated(world, expert, seed)
-        if recorded is not None:
+        if isinstance(recorded, str):
+            say(f"{_hand(rig)}, seed {seed}: left out: {plain(recorded)}")
+        else:
             yield recorded
 
 
-def _demonstrated(world: World, expert: Expert, seed: int) -> Recorded | None:
-    """One demonstration, and what was touched in every frame; None for a failed one."""
+def _demonstrated(world: World, expert: Expert, seed: int) -> Recorded | str:
+    """One demonstration, and what was touched in every frame; why, where it failed."""
     from xlvla_sim.demonstration import demonstrate
 
     frames: list[Contacts] = []
@@ -152,11 +157,10 @@ def _demonstrated(world: World, expert: Expert, seed: int) -> Recorded | None:
 
     try:
         demonstration = demonstrate(world, expert, seed, watch=watch)
-    except XlvlaError:
-        # An arm cannot follow.
-        return None
+    except XlvlaError as error:  # an arm cannot follow
+        return str(error)
     if not demonstration.good:
-        return None
+        return demonstration.ending
     return Recorded(world.rig, seed, demonstration.script.actions, frames)
 
 
