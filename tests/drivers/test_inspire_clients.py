@@ -90,6 +90,89 @@ def test_the_serial_client_and_our_driver_see_the_same_hand(tmp_path):
         emulator.stop()
 
 
+@pytest.fixture
+def serial(tmp_path):
+    """An emulated hand on a serial port and the public client that talks to it."""
+    sdk = pytest.importorskip("rh56_sdk")
+    port = str(tmp_path / "hand")
+    emulator = Emulator(port, "right", Options())
+    emulator.start()
+    client = sdk.RH56Driver(port, timeout=SOON_S)
+    client.connect()
+    yield emulator, client, port
+    client.disconnect()
+    emulator.stop()
+
+
+def test_the_serial_clients_doctor_finds_every_register_it_reads(serial, capsys):
+    from rh56_sdk import cli
+
+    _, client, port = serial
+    client.disconnect()
+    assert cli.main(["doctor", "--port", port]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+
+
+def test_numbers_outside_their_range_leave_alone_what_was_there(serial):
+    from rh56_sdk import registers as theirs
+
+    _, client, _ = serial
+    for address, good, bad in [
+        (theirs.REG_SPEED_SET, 400, 0xFFFF),
+        (theirs.REG_SPEED_SET, 300, 2000),
+        (theirs.REG_FORCE_SET, 600, 3000),
+        (theirs.REG_ANGLE_SET, 900, 1500),
+        (theirs.REG_POS_SET, 250, 2500),
+    ]:
+        client._write_reg16(address, [good] * 6)
+        client._write_reg16(address, [bad] * 5 + [good])
+        assert client._read_reg16(address, 6) == good.to_bytes(2, "little") * 6, (address, bad)
+
+
+def test_strokes_move_a_hand_as_angles_do(serial):
+    from rh56_sdk import registers as theirs
+
+    _, client, _ = serial
+    client.set_speed([1000] * 6)
+    client._write_reg16(theirs.REG_POS_SET, [600] * 5 + [0xFFFF])
+    expected = [700] * 5 + [1000]
+    until(lambda: np.allclose(client.read_angle(), expected, atol=20), "the hand does not move")
+    assert np.allclose(client.read_actuator_position(), [600] * 5 + [0], atol=40)
+
+
+def test_a_finger_that_is_blocked_reports_it_though_nobody_asked_meanwhile(serial):
+    emulator, client, _ = serial
+    client.set_speed([1000] * 6)
+    emulator.inject("stall")
+    client.move_to([0] * 6)
+    time.sleep(0.5)
+    assert client.read_error() == [0, 0, 0, 1, 0, 0]
+    assert client.read_status()[3] == 6
+
+
+def test_a_hand_answers_as_whom_it_was_told_to_be(serial):
+    from rh56_sdk import registers as theirs
+    from rh56_sdk.exceptions import RH56TimeoutError
+
+    _, client, port = serial
+    client._write_u8(theirs.REG_HAND_ID, 0)
+    assert client._read_bytes(theirs.REG_HAND_ID, 1) == b"\x01", "no hand is called so"
+    client._write_u8(theirs.REG_HAND_ID, 7)
+    client.disconnect()
+    import rh56_sdk as sdk
+
+    renamed = sdk.RH56Driver(port, node_id=7, timeout=SOON_S)
+    renamed.connect()
+    assert renamed.read_angle() == [1000] * 6
+    assert renamed._read_bytes(theirs.REG_HAND_ID, 1) == b"\x07"
+    renamed.disconnect()
+    stranger = sdk.RH56Driver(port, node_id=1, timeout=0.2)
+    with pytest.raises(RH56TimeoutError):
+        stranger.connect()
+        stranger.read_angle()
+    stranger.disconnect()
+
+
 def test_the_network_client_and_our_driver_see_the_same_hand():
     dftp = pytest.importorskip("inspire_rh56dftp")
     from inspire_rh56dftp.registers import ANGLE_ACT, FORCE_ACT, TACTILE_REGIONS
@@ -106,6 +189,9 @@ def test_the_network_client_and_our_driver_see_the_same_hand():
             "the hand does not move",
         )
         assert len(client.read_holding(FORCE_ACT, 6)) == 6
+        assert client.read_holding(wire.HAND_ID, 1) == [options.hand_id]
+        client._write_and_ack(wire.HAND_ID, [5])
+        assert client.read_holding(wire.HAND_ID, 1) == [5]
         for name, start, count, _ in TACTILE_REGIONS:
             assert len(client.read_holding(start, count)) == count, name
 

@@ -251,6 +251,130 @@ def test_the_sdk_streams_poses_in_servo_mode(emulator, sdk):
     until(lambda: abs(sdk.get_position()[1][2] - here[2] - 10) < 0.5, "the flange does not arrive")
 
 
+def arrives(sdk, expected, otherwise: str):
+    """Waits until the tool's pose [6] (mm, rad) is the expected one."""
+    until(lambda: np.allclose(sdk.get_position()[1], expected, atol=0.05), otherwise)
+
+
+def test_the_sdk_moves_by_steps_by_rotation_vectors_and_blended(emulator, sdk):
+    make_ready(sdk, wire.POSITION_MODE)
+    start = np.array(sdk.get_position()[1])
+    step = np.array([-20, 0, 15, 0, 0, 0.2])
+    x, _, z, _, _, yaw = step.tolist()
+    assert sdk.set_position(x=x, z=z, yaw=yaw, relative=True, speed=500) == 0
+    arrives(sdk, start + step, "the tool makes no step")
+    _, there = sdk.get_position_aa()
+    assert sdk.set_position(*start, speed=500) == 0
+    arrives(sdk, start, "the tool does not go back")
+    assert sdk.set_position_aa(there, speed=500) == 0
+    arrives(sdk, start + step, "a rotation vector is taken for another turn")
+    assert sdk.set_servo_angle(angle=HOME.tolist(), speed=3.0, radius=10) == 0
+    until(lambda: np.allclose(emulator.position, HOME, atol=1e-3), "a blended way ends elsewhere")
+    assert sdk.set_servo_angle(servo_id=2, angle=0.1, relative=True, speed=3.0) == 0
+    turned = HOME + np.array([0, 0.1, 0, 0, 0, 0, 0])
+    until(lambda: np.allclose(emulator.position, turned, atol=1e-3), "one joint makes no step")
+
+
+def test_what_the_sdk_only_checks_moves_nothing(emulator, sdk):
+    make_ready(sdk, wire.POSITION_MODE)
+    _, (x, y, z, *turn) = sdk.get_position()
+    assert sdk.set_position(x, y, z + 20, *turn, only_check_type=1) == 0
+    assert sdk.set_position(5000, y, z, *turn, only_check_type=1) != 0
+    assert sdk.set_servo_angle(angle=(HOME + 0.1).tolist(), only_check_type=1) == 0
+    assert sdk.set_servo_angle(angle=[0, -3, 0, 0, 0, 0, 0], only_check_type=1) != 0
+    assert sdk.get_err_warn_code() == (0, [0, 0])
+    np.testing.assert_allclose(emulator.position, HOME, atol=1e-6)
+
+
+def test_a_target_beyond_the_limits_is_an_error_in_position_mode_too(emulator, sdk):
+    make_ready(sdk, wire.POSITION_MODE)
+    sdk.set_servo_angle(angle=[0, -3, 0, 0, 0, 0, 0], speed=3.0)
+    assert sdk.get_err_warn_code()[1][0] == 23
+    np.testing.assert_allclose(emulator.position, HOME, atol=1e-6)
+
+
+def test_the_sdk_pauses_a_motion_that_goes_on_when_the_arm_is_ready_again(emulator, sdk):
+    make_ready(sdk, wire.POSITION_MODE)
+    assert sdk.set_servo_angle(angle=(HOME + 0.3).tolist(), speed=0.5) == 0
+    until(lambda: emulator.position[0] > HOME[0] + 0.02, "the arm does not start")
+    assert sdk.set_state(wire.PAUSED) == 0
+    paused = emulator.position
+    assert sdk.get_state() == (0, wire.PAUSED)
+    time.sleep(0.1)
+    np.testing.assert_allclose(emulator.position, paused, atol=1e-6)
+    assert sdk.set_state(wire.READY) == 0
+    until(lambda: np.allclose(emulator.position, HOME + 0.3, atol=1e-3), "it does not go on")
+
+
+def test_the_sdk_commands_velocities_that_end_when_they_have_lasted(emulator, sdk):
+    make_ready(sdk, wire.JOINT_VELOCITY_MODE)
+    assert sdk.vc_set_joint_velocity([0.5, 0, 0, 0, 0, 0, 0], duration=0.2) == 0
+    expected = HOME + np.array([0.1, 0, 0, 0, 0, 0, 0])
+    until(lambda: np.allclose(emulator.position, expected, atol=2e-3), "it goes as far as told")
+    time.sleep(0.1)
+    np.testing.assert_allclose(emulator.position, expected, atol=2e-3)
+    assert sdk.vc_set_joint_velocity([-0.5, 0, 0, 0, 0, 0, 0]) == 0
+    until(lambda: emulator.position[0] < HOME[0], "it does not turn back")
+    assert sdk.vc_set_joint_velocity([0] * 7) == 0
+    rest = emulator.position
+    time.sleep(0.1)
+    np.testing.assert_allclose(emulator.position, rest, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [wire.ONLINE_JOINT_MODE, wire.ONLINE_CARTESIAN_MODE])
+def test_the_online_modes_replace_a_target_on_the_way(emulator, sdk, mode):
+    make_ready(sdk, mode)
+    _, (x, y, z, *turn) = sdk.get_position()
+    for way in (30, 20):
+        if mode == wire.ONLINE_JOINT_MODE:
+            assert sdk.set_servo_angle(angle=(HOME + 0.01 * way).tolist(), speed=3.0) == 0
+        else:
+            assert sdk.set_position(x, y, z + way, *turn, speed=500) == 0
+    if mode == wire.ONLINE_JOINT_MODE:
+        until(lambda: np.allclose(emulator.position, HOME + 0.2, atol=1e-3), "it does not arrive")
+    else:
+        arrives(sdk, [x, y, z + 20, *turn], "it does not arrive")
+
+
+def test_poses_are_of_the_tool_that_was_told(emulator, sdk):
+    _, flange = sdk.get_position()
+    assert sdk.set_tcp_offset([0, 0, 100, 0, 0, 0]) == 0
+    _, tool = sdk.get_position()
+    arm = catalog.arm("xarm7")
+    T = Kinematics(arm.urdf_model, arm.joints).fk(HOME, [arm.flange])[arm.flange]
+    np.testing.assert_allclose(np.subtract(tool, flange)[:3], 100 * T[:3, 2], atol=0.01)
+    np.testing.assert_allclose(sdk.get_forward_kinematics(HOME.tolist())[1], tool, atol=0.01)
+    code, joints = sdk.get_inverse_kinematics(tool)
+    assert code == 0
+    np.testing.assert_allclose(sdk.get_forward_kinematics(joints)[1], tool, atol=0.5)
+    until(lambda: sdk.tcp_offset[2] == 100, "the report does not say the tool")
+
+
+def test_a_base_that_is_moved_is_refused_since_poses_would_mean_others(emulator, sdk):
+    assert sdk.set_world_offset([0] * 6) == 0
+    assert sdk.set_world_offset([100, 0, 0, 0, 0, 0]) != 0
+    assert sdk.get_err_warn_code() == (0, [0, 12])
+
+
+def test_the_sdk_streams_poses_in_the_tools_coordinates_and_by_rotation_vectors(emulator, sdk):
+    make_ready(sdk, wire.SERVO_MODE)
+    _, start = sdk.get_position()
+    arm = catalog.arm("xarm7")
+    T = Kinematics(arm.urdf_model, arm.joints).fk(HOME, [arm.flange])[arm.flange]
+    assert sdk.set_servo_cartesian([0, 0, -5, 0, 0, 0], is_tool_coord=True) == 0
+    until(
+        lambda: np.allclose(sdk.get_position()[1][:3], start[:3] - 5 * T[:3, 2], atol=0.1),
+        "the tool does not go back along its axis",
+    )
+    until(lambda: sdk.get_state() == (0, wire.SLEEPING), "the tool does not come to rest")
+    _, expected = sdk.get_position()
+    _, vector = sdk.get_position_aa()
+    for pose in (expected, vector):
+        pose[2] += 5
+    assert sdk.set_servo_cartesian_aa(vector) == 0
+    arrives(sdk, expected, "a rotation vector is taken for another turn")
+
+
 def test_the_sdk_finds_the_emulator_at_its_own_port(emulator, monkeypatch):
     from xarm.core.config.x_config import XCONF
     from xarm.core.wrapper import uxbus_cmd_tcp

@@ -35,9 +35,11 @@ SET_BRAKE = 18
 SET_MODE = 19
 MOVE_LINE = 21
 MOVE_JOINT = 23
+MOVE_JOINT_BLENDED = 24
 MOVE_HOME = 25
 MOVE_SERVO = 29
 MOVE_SERVO_CARTESIAN = 30
+SET_TOOL = 35
 SET_LOAD = 36
 GET_POSE = 41
 GET_JOINTS = 42
@@ -45,6 +47,16 @@ GET_IK = 43
 GET_FK = 44
 IS_JOINT_LIMIT = 45
 IS_TCP_LIMIT = 46
+GET_TORQUE = 55
+JOINT_VELOCITY = 81
+MOVE_RELATIVE = 83
+GET_POSE_ROTATION_VECTOR = 91
+MOVE_SERVO_ROTATION_VECTOR = 93
+
+SETTINGS = (31, 32, 33, 34, 37, 38, 39, 40, 51, 66, 77)
+"""Jerks and accelerations, sensitivities, the stored configuration, gravity, checks."""
+RESTRICTIONS = (50, 59, 60, 73)
+"""Reduced mode, fence, rebound, and the base's offset."""
 
 HAS_ERROR = 0x40
 HAS_WARNING = 0x20
@@ -54,6 +66,9 @@ INVALID = 0x08
 
 POSITION_MODE = 0
 SERVO_MODE = 1
+JOINT_VELOCITY_MODE = 4
+ONLINE_JOINT_MODE = 6
+ONLINE_CARTESIAN_MODE = 7
 READY = 0
 MOVING = 1
 SLEEPING = 2
@@ -132,6 +147,7 @@ _STATUS = {
     "enabled": ("u1", 88),
     "error": ("u1", 89),
     "warning": ("u1", 90),
+    "tool": (_SIX, 91),
     "load": ("(4,)<f4", 115),
     "collision_sensitivity": ("u1", 131),
     "teach_sensitivity": ("u1", 132),

@@ -121,7 +121,8 @@ class Modbus:
     def _read(self, address: int, count: int) -> tuple[bytes, int]:
         if not 1 <= count <= 125:
             return b"", _ILLEGAL_VALUE
-        data = self._hand.read(address, 2 * count)
+        alone = _is_one_byte(address, count)
+        data = self._hand.read(address, 1 if alone else 2 * count)
         if data is None:
             return b"", _ILLEGAL_ADDRESS
         registers = wire.to_registers(address, data, self._high_first)
@@ -136,12 +137,16 @@ class Modbus:
             if not len(registers) == number <= 123 or request[5] != 2 * number:
                 return b"", _ILLEGAL_VALUE
         data = wire.from_registers(address, registers, self._high_first)
-        if address < 1020 and len(registers) == 1:
-            # A register of one byte: the low one is meant.
+        if _is_one_byte(address, len(registers)):
             data = data[:1]
         if not self._hand.write(address, data):
             return b"", _ILLEGAL_ADDRESS
         return request[1:5], 0
+
+
+def _is_one_byte(address: int, count: int) -> bool:
+    """Whether a register of one byte is meant, the low one of Modbus's two."""
+    return address < wire.SETTINGS_END and count == 1
 
 
 class SerialSpeech:
@@ -149,7 +154,6 @@ class SerialSpeech:
 
     def __init__(self, hand: InspireHand, options: Options):
         self._hand = hand
-        self._id = options.hand_id
         self._modbus = Modbus(hand, options.octets_high_first)
         self._received = bytearray()
         self._received_s = 0.0
@@ -168,17 +172,18 @@ class SerialSpeech:
             yield from self._rtu()
 
     def _own(self, request: wire.InspireFrame) -> Iterator[bytes]:
-        if request.hand_id != self._id:
+        hand_id = self._hand.hand_id
+        if request.hand_id != hand_id:
             return
         if request.command == wire.READ and len(request.data) == 1:
             data = self._hand.read(request.address, request.data[0])
             if data is not None:
-                yield wire.reply(self._id, wire.READ, request.address, data)
+                yield wire.reply(hand_id, wire.READ, request.address, data)
         elif request.command == wire.WRITE and self._hand.write(request.address, request.data):
-            yield wire.reply(self._id, wire.WRITE, request.address, b"\x01")
+            yield wire.reply(hand_id, wire.WRITE, request.address, b"\x01")
             if request.address == wire.SAVE:
                 # A real hand takes a second for it.
-                yield wire.reply(self._id, wire.WRITE, wire.SAVE, b"\x00")
+                yield wire.reply(hand_id, wire.WRITE, wire.SAVE, b"\x00")
 
     def _rtu(self) -> Iterator[bytes]:
         while len(self._received) >= 8:
@@ -193,7 +198,7 @@ class SerialSpeech:
                 self._received.clear()
                 return
             del self._received[:length]
-            if frame[0] == self._id:
+            if frame[0] == self._hand.hand_id:
                 response = frame[:1] + self._modbus.answer(frame[1:-2])
                 yield response + crc16(response)
 

@@ -14,7 +14,7 @@ from xlvla.types import Side
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.hands import inspire_frames as wire
-from xlvla_drivers.hands.inspire import GRAM_N, AngleMap, Options
+from xlvla_drivers.hands.inspire import FORCE_LIMIT, GRAM_N, AngleMap, Options
 
 HAND_FAULTS = ("stall", "over_temperature", "over_current")
 
@@ -30,15 +30,33 @@ _STALL = 1
 _HOT = 2
 _CURRENT = 4
 _STOPPED = {_STALL: 6, _HOT: 255, _CURRENT: 5}
+SUPPLY = 24000
+SPEED = 1000
+FORCE = 500
+"""What a hand begins with."""
+_IDS = range(1, 255)
 _WRITABLE = (
     (wire.HAND_ID, 1),
+    (wire.BUS_RATE, 1),
     (wire.CLEAR_ERROR, 1),
     (wire.SAVE, 5),  # up to force calibration
-    (1020, 36),  # current limit, default speed and force
+    (wire.SETTINGS_END, 36),  # current limit, default speed and force
     (wire.POS_SET, 36),
     (wire.SPEED_SET, 12),
 )
-_READABLE = (*_WRITABLE, (wire.POS_ACT, 24), (wire.HEALTH, wire.HEALTH_SIZE), (1002, 1), (1700, 4))
+_READABLE = (
+    *_WRITABLE,
+    (wire.VOLTAGE, 2),
+    (wire.POS_ACT, 24),
+    (wire.HEALTH, wire.HEALTH_SIZE),
+    (1700, 4),
+)
+_HIGHEST = {
+    wire.POS_SET: wire.STROKE_FULL,
+    wire.ANGLE_SET: wire.ANGLE_FULL,
+    wire.SPEED_SET: 1000,
+    wire.DEFAULT_SPEED: 1000,
+}
 
 
 class InspireHand:
@@ -72,7 +90,19 @@ class InspireHand:
         self._errors = np.zeros(6, dtype=int)
         self._blocked_since_s = np.full(6, np.inf)
         self._lock = threading.RLock()
-        self._reset()
+        force = FORCE_LIMIT[options.model]
+        self._highest = {**_HIGHEST, wire.FORCE_SET: force, wire.DEFAULT_FORCE: force}
+        self._factory()
+        self._put(wire.SPEED_SET, [SPEED] * 6)
+        self._put(wire.FORCE_SET, [FORCE] * 6)
+        self._put(wire.VOLTAGE, [SUPPLY])
+        self._memory[1700:1704] = bytes((192, 168, 11, 210))
+        self._aim(self._target)
+
+    @property
+    def hand_id(self) -> int:
+        """Whom it answers as."""
+        return self._memory[wire.HAND_ID]
 
     @property
     def position(self) -> np.ndarray:
@@ -93,19 +123,39 @@ class InspireHand:
     def write(self, address: int, data: bytes) -> bool:
         """Whether the map took it."""
         with self._lock:
-            if not self._has(address, len(data), _WRITABLE):
+            if not data or not self._has(address, len(data), _WRITABLE):
                 return False
             self._live()
             if address == wire.CLEAR_ERROR:
                 self._errors[:] = 0
                 self._blocked_since_s[:] = np.inf
+            elif address == wire.FACTORY:
+                self._factory()
+            elif address == wire.HAND_ID:
+                if data[0] in _IDS:
+                    self._memory[address] = data[0]
             else:
-                self._memory[address : address + len(data)] = data
-                # One finger may be told alone.
-                end = address + len(data)
-                if address < wire.ANGLE_SET + wire.SHORTS and end > wire.ANGLE_SET:
-                    self._aim()
+                self._store(address, data)
+            # What was told counts from now on, not from the next time somebody asks.
+            self._live()
             return True
+
+    def _store(self, address: int, data: bytes) -> None:
+        """Numbers outside their range, -1 among them, leave alone what was there."""
+        before = {group: self._get(group) for group in self._highest}
+        self._memory[address : address + len(data)] = data
+        told: set[int] = set()
+        for group, highest in self._highest.items():
+            # One finger may be told alone.
+            if group - len(data) < address < group + wire.SHORTS:
+                asked = self._get(group)
+                valid = (asked >= 0) & (asked <= highest)
+                self._put(group, np.where(valid, asked, before[group]))
+                told.add(group)
+        if wire.ANGLE_SET in told:
+            self._aim(self._get(wire.ANGLE_SET))
+        elif wire.POS_SET in told:
+            self._aim(wire.ANGLE_FULL - self._get(wire.POS_SET) // 2)
 
     def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
         skin = self._options.model == "ftp" and groups is _READABLE
@@ -116,12 +166,11 @@ class InspireHand:
                 return True
         return False
 
-    def _reset(self) -> None:
+    def _factory(self) -> None:
         self._memory[wire.HAND_ID] = self._options.hand_id
-        self._put(wire.SPEED_SET, [1000] * 6)
-        self._put(wire.FORCE_SET, [500] * 6)
-        self._put(wire.ANGLE_SET, self._target)
-        self._memory[1700:1704] = bytes((192, 168, 11, 210))
+        self._memory[wire.BUS_RATE] = 0
+        self._put(wire.DEFAULT_SPEED, [SPEED] * 6)
+        self._put(wire.DEFAULT_FORCE, [FORCE] * 6)
 
     def _put(self, address: int, values: Sequence[int] | np.ndarray) -> None:
         data = wire.shorts(int(value) for value in values)
@@ -135,12 +184,12 @@ class InspireHand:
         data = bytes(self._memory[address : address + wire.SHORTS])
         return np.array(wire.from_shorts(data))
 
-    def _aim(self) -> None:
-        """Takes over the targets in the map; one that is no angle leaves its finger alone."""
-        asked = self._get(wire.ANGLE_SET)
-        valid = (asked >= 0) & (asked <= wire.ANGLE_FULL)
-        self._target = np.where(valid, asked, self._target)
-        self._put(wire.ANGLE_SET, self._target)
+    def _aim(self, target: np.ndarray) -> None:
+        """Raw angles [6] to go to, told as angles or as strokes."""
+        self._target = target
+        self._put(wire.ANGLE_SET, target)
+        # The true curve of the stroke is UNCONFIRMED.
+        self._put(wire.POS_SET, 2 * (wire.ANGLE_FULL - target))
 
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
@@ -179,9 +228,7 @@ class InspireHand:
     def _publish(self) -> None:
         raw = self._raw()
         self._put(wire.ANGLE_ACT, raw)
-        # The true curve of the stroke is UNCONFIRMED.
         self._put(wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw))
-        self._put(wire.POS_SET, 2 * (wire.ANGLE_FULL - self._target))
         grams = np.rint(self._felt() / GRAM_N).astype(int)
         self._put(wire.FORCE_ACT, grams)
         moving = np.abs(self._target - raw) > MOVING

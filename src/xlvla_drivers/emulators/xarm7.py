@@ -135,6 +135,7 @@ _CHANGING: dict[str, Callable[[Controller], Any]] = {
     "enabled": lambda arm: arm.enabled,
     "error": lambda arm: arm.error,
     "warning": lambda arm: arm.warning,
+    "tool": lambda arm: arm.tool,
     "load": lambda arm: arm.load,
     "servo": lambda arm: arm.servo,
     "temperature": lambda arm: arm.temperature,

@@ -30,8 +30,16 @@ PARTS = ("little", "ring", "middle", "index", "thumb_bend", "thumb_rotation")
 """The manual's names of the same six."""
 
 HAND_ID = 1000
+BUS_RATE = 1002
 CLEAR_ERROR = 1004
 SAVE = 1005
+FACTORY = 1006
+SETTINGS_END = 1020
+"""Before it, every register has one byte."""
+DEFAULT_SPEED = 1032
+DEFAULT_FORCE = 1044
+VOLTAGE = 1472
+"""Of the later manual of the hands without taxels; its unit is UNCONFIRMED."""
 POS_SET = 1474
 ANGLE_SET = 1486
 FORCE_SET = 1498
@@ -51,6 +59,8 @@ HEALTH_SIZE = 42
 """Force, current, error, status and temperature lie side by side."""
 ANGLE_FULL = 1000
 """0 is closed, 1000 open."""
+STROKE_FULL = 2000
+"""An actuator's travel: 0 is open."""
 LEAVE_ALONE = -1
 TAXELS_BEGIN = 3000
 MAP_END = 5124
