@@ -15,7 +15,7 @@ import numpy as np
 from xlvla.errors import XlvlaError, unknown
 from xlvla_sim.hand_import import mend, names
 from xlvla_sim.hand_import.fit import fit
-from xlvla_sim.hand_import.importer import Maker, Say, read
+from xlvla_sim.hand_import.importer import Maker, Say, read, refuse_strange
 from xlvla_sim.hand_import.tree import WORLD, Joint, Solid, Tree
 from xlvla_sim.hand_import.write import add_joint, add_link, quoted, shown
 
@@ -58,7 +58,9 @@ def import_arm(
     Raises:
         XlvlaError: a file cannot be read, or something has to be said by an option.
     """
-    tree = _turning(read(file, maker), maker)
+    whole = read(file, maker)
+    refuse_strange(maker, [whole])
+    tree = _turning(whole, maker)
     base = tree.link(choices.base).name if choices.base else _base(tree)
     flange = tree.link(choices.flange).name if choices.flange else _flange(tree, base)
     arm = mend.mended(_between(tree, base, flange), maker.limits, mend.ARM)

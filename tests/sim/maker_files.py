@@ -258,3 +258,36 @@ SLIDING_GRIPPER = """
   <actuator><position joint="jaw" kp="100" forcerange="-40 40"/></actuator>
 </mujoco>
 """
+
+
+def _finger(name: str, across_m: float, axis: str = "0 1 0") -> str:
+    """A finger of one joint, upright."""
+    return (
+        f'<body name="{name}" pos="0 {across_m} 0"><joint name="{name}_flex" axis="{axis}"/>'
+        f'<geom fromto="0 0 0 0 0 0.08"/></body>'
+    )
+
+
+PALM_OF_TWO_PARTS = f"""
+<mujoco model="hand">
+  <compiler autolimits="true"/>
+  <default><joint range="0 80"/><geom type="capsule" size="0.008"/></default>
+  <worldbody>
+    <body name="base">
+      <geom type="box" size="0.015 0.04 0.04" pos="0 0 -0.05"/>
+      <body name="thumb" pos="0.02 0.045 -0.06">
+        <joint name="thumb_flex" axis="1 0 0"/><geom fromto="0 0 0 0 0.03 0.05"/>
+      </body>
+      {_finger("index", 0.03)}
+      {_finger("middle", 0.01)}
+      <body name="half" pos="0 -0.02 0">
+        <joint name="arch" axis="0 0 1" range="0 20"/>
+        <geom type="box" size="0.01 0.01 0.02" pos="0 0 -0.03"/>
+        {_finger("ring", 0.005)}
+        {_finger("little", -0.015)}
+      </body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+"""Ring and little finger are on a part of the palm that bends."""

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics, fingertips
 from xlvla.types import SIDES
+from xlvla.urdf import Mimic
 from xlvla_cli import hand as hand_commands
 from xlvla_sim.hand_import import fit, importer, meshes, names, pair
 from xlvla_sim.hand_import.anatomy import Choices
@@ -278,6 +280,103 @@ def test_limits_that_a_file_lacks_can_be_given(maker_folder):
     maker = Maker(limits={"R_index_mcp": (0.0, math.radians(70))})
     found = importer.side_of(file, maker, Choices(), lambda line: None)
     assert found.tree.by_name["R_index_mcp"].upper == pytest.approx(1.2217, abs=1e-3)
+
+
+def test_couplings_that_a_file_lacks_can_be_given(maker_folder):
+    file = maker_folder / "right.urdf"
+    maker = Maker(couplings={"R_index_pip": Mimic("R_index_mcp", 0.8, 0.1)})
+    found = importer.side_of(file, maker, Choices(), lambda line: None)
+    assert found.digits["index"].joints == ("R_index_mcp",)
+    master, factor, offset = found.tree.coupling(found.tree.by_name["R_index_pip"])
+    assert (master.name, factor, offset) == ("R_index_mcp", 0.8, 0.1)
+    for joint, other, line in (
+        ("R_ring_mcp", "R_ring_pip", "joint 'R_ring_mcp' would follow itself"),
+        ("R_ring_mcp", "R_palm", "unknown moving joint of R_hand 'R_palm'"),
+    ):
+        maker = Maker(couplings={joint: Mimic(other)})
+        with pytest.raises(XlvlaError, match=line):
+            importer.side_of(file, maker, Choices(), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"couplings": {"R_indx_pip": Mimic("R_index_mcp")}}, {"limits": {"R_indx_pip": (0, 1)}}],
+)
+def test_what_is_said_of_a_joint_that_no_file_has_is_refused(maker_folder, tmp_path, said):
+    with pytest.raises(XlvlaError, match=r"'R_indx_pip': .* did you mean 'R_index_pip'"):
+        bring_in(maker_folder / "right.urdf", None, tmp_path, "paw", maker=Maker(**said))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_coupling_of_one_side_is_the_other_sides_too(tmp_path):
+    text = maker_files.MJCF.replace('<joint joint1="a2" joint2="a1" polycoef="0 0.75 0 0 0"/>', "")
+    for side in SIDES:
+        words = re.sub(r'"([abc][12])"', rf'"{side}_\1"', text)
+        (tmp_path / f"{side}_claw.xml").write_text(words)
+    files = (tmp_path / "right_claw.xml", tmp_path / "left_claw.xml")
+    maker = Maker(couplings={"left_a2": Mimic("left_a1", 0.5)})
+    hand, _ = bring_in(*files, tmp_path, "claw", maker=maker, choices=Choices(thumb="digit_a"))
+    for side in SIDES:
+        coupled = {joint.name: joint.mimic for joint in hand.description(side).joints}
+        assert coupled[f"{side}_a2"].joint == f"{side}_a1"
+
+
+def test_masses_that_are_not_meant_are_scaled(maker_folder):
+    file = maker_folder / "right.urdf"
+    said: list[str] = []
+    found = importer.side_of(file, Maker(mass_kg=0.4), Choices(), said.append)
+    weights = [link.inertial for link in found.tree.links.values() if link.inertial]
+    assert sum(each.mass for each in weights) == pytest.approx(0.4)
+    assert "now 0.4 kg" in "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ("0 30", "joint b1: from 0 to 1.05 only, where b2, which follows it, is at its limits"),
+        ("0 10", "joint b2 meets its limits while it follows b1: it follows"),
+        ("50 60", "joint b2 is held at 0.873 by its limits, while it should follow b1"),
+    ],
+)
+def test_what_follows_a_joint_stays_within_its_own_limits(tmp_path, limits, line):
+    file = tmp_path / "right_claw.xml"
+    limited = f'name="b2" axis="-1 0 0" range="{limits}"'
+    file.write_text(maker_files.MJCF.replace('name="b2" axis="-1 0 0"', limited))
+    said: list[str] = []
+    importer.side_of(file, Maker(), Choices(thumb="digit_a"), said.append)
+    assert line in "\n".join(said)
+
+
+@pytest.mark.parametrize("tag", ["mujocoinclude", "mujoco"])
+def test_a_part_of_a_model_names_the_files_that_include_it(tmp_path, tag):
+    part = tmp_path / "part.xml"
+    body = '<body name="base"><geom type="mesh" mesh="base"/></body>'
+    inside = body if tag == "mujocoinclude" else f"<worldbody>{body}</worldbody>"
+    part.write_text(f"<{tag}>{inside}</{tag}>")
+    whole = tmp_path / "whole.xml"
+    whole.write_text('<mujoco><worldbody><include file="part.xml"/></worldbody></mujoco>')
+    with pytest.raises(XlvlaError, match=f"it is part of {re.escape(str(whole))}: import one"):
+        importer.read(part, Maker())
+
+
+def test_fingers_on_a_part_of_the_palm_that_moves_are_two(tmp_path):
+    file = tmp_path / "right_hand.xml"
+    file.write_text(maker_files.PALM_OF_TWO_PARTS)
+    found = importer.side_of(file, Maker(), Choices(), lambda line: None)
+    assert list(found.digits) == ["thumb", "index", "middle", "ring", "little"]
+    assert found.palm == "base"
+    assert found.digits["ring"].joints == ("arch", "ring_flex")
+    assert found.digits["little"].joints == ("arch", "little_flex")
+
+
+def test_one_spread_finger_does_not_turn_the_hand(tmp_path):
+    file = tmp_path / "right_hand.xml"
+    spread = 'name="little" pos="0 -0.015 0" euler="40 0 0"'
+    text = maker_files.PALM_OF_TWO_PARTS.replace('name="little" pos="0 -0.015 0"', spread)
+    assert text != maker_files.PALM_OF_TWO_PARTS
+    file.write_text(text)
+    found = importer.side_of(file, Maker(), Choices(), lambda line: None)
+    assert found.axes[:, 2] == pytest.approx([0, 0, 1], abs=1e-3)
 
 
 def test_xacro_is_expanded_and_strange_arguments_are_named(maker_folder):

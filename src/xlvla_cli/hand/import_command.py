@@ -10,7 +10,7 @@ import typer
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
-from xlvla_cli.pairs import pairs, span
+from xlvla_cli.pairs import coupling, pairs, span
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +34,15 @@ def import_hand(
     limit: Annotated[
         list[str] | None, typer.Option(help="JOINT=LOW,HIGH in rad or m; repeatable.")
     ] = None,
+    mimic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="JOINT=OTHER,FACTOR[,OFFSET]: a coupling that the file lacks; repeatable."
+        ),
+    ] = None,
+    mass: Annotated[
+        float | None, typer.Option(help="Mass of a side [kg], if the file's is not meant.", min=0)
+    ] = None,
     package: Annotated[
         list[str] | None, typer.Option(help="NAME=FOLDER of package://NAME; repeatable.")
     ] = None,
@@ -52,6 +61,9 @@ def import_hand(
         raise unknown("side", side, SIDES)
     chosen_side: Side | None = next((known for known in SIDES if known == side), None)
     limits = {joint: span(joint, text) for joint, text in pairs(limit or (), "--limit").items()}
+    couplings = {
+        joint: coupling(joint, text) for joint, text in pairs(mimic or (), "--mimic").items()
+    }
     packages = {key: Path(text) for key, text in pairs(package or (), "--package").items()}
     arguments = pairs(arg or (), "--arg")
     tip_links = pairs(tips.split(","), "--tips")
@@ -70,7 +82,7 @@ def import_hand(
         left,
         to,
         name,
-        maker=Maker(packages, arguments, limits),
+        maker=Maker(packages, arguments, limits, couplings, mass or None),
         choices=Choices(palm, thumb, tip_links, chosen_side),
         say=typer.echo,
     )

@@ -105,7 +105,7 @@ def _closing(sides: list[HandPictures]) -> str:
             picture = pictures.picture(pictures.closing(share), oblique)
             views += _figure(picture, f"{share:.0%}")
         rows += f"<h3>{pictures.side}</h3><div class=views>{views}</div>"
-    note = "<p>All joints together, from the open hand to the ends of their ranges.</p>"
+    note = "<p>All joints together, from the open hand to a fist.</p>"
     return f"<section><h2>Closing</h2>{rows}{note}</section>"
 
 
@@ -114,10 +114,7 @@ def _pinches(sides: list[HandPictures]) -> str:
     for pictures in sides:
         views = ""
         oblique = 40.0 if pictures.side == "right" else -40.0
-        for finger in pictures.digits:
-            if finger == "thumb":
-                continue
-            q, gap = pictures.pinch(finger)
+        for finger, (q, gap) in pictures.pinches.items():
             picture = pictures.picture(q, oblique)
             views += _figure(picture, f"thumb and {finger}: {1000 * gap:.0f} mm apart")
         rows += f"<h3>{pictures.side}</h3><div class=views>{views}</div>"

@@ -186,7 +186,9 @@ def _master_in(joints: Sequence[Joint], joint: Joint) -> bool:
 
 def _fingers(tree: Tree, choices: Choices) -> list[_Branch]:
     """The branches of the palm that are fingers."""
-    branches = [_branch(tree, joint) for joint in _branches(tree, tree.root)]
+    branches: list[_Branch] = []
+    for joint in _branches(tree, tree.root):
+        branches += _parted(tree, _branch(tree, joint))
     if choices.tips:
         wanted = {tree.link(link).name for link in choices.tips.values()}
         return [branch for branch in branches if wanted & set(branch.links)]
@@ -205,6 +207,21 @@ def _fingers(tree: Tree, choices: Choices) -> list[_Branch]:
             f"of {', '.join(tree.links)}"
         )
     return fingers
+
+
+def _parted(tree: Tree, branch: _Branch) -> list[_Branch]:
+    """The fingers on a part of the palm that moves, as their names say; else the branch itself."""
+    for link in branch.links:
+        parts = [_branch(tree, joint) for joint in _branches(tree, link)]
+        told = {_finger(tree, part) for part in parts}
+        if len(parts) > 1 and len(told) == len(parts) and None not in told:
+            return parts
+    return [branch]
+
+
+def _finger(tree: Tree, branch: _Branch) -> Finger | None:
+    """The finger that a branch is by the names of its links and joints."""
+    return names.finger_of([*branch.links, *(tree.above[link].name for link in branch.links)])
 
 
 def _is_part(tree: Tree, branch: _Branch, other: _Branch) -> bool:
@@ -238,10 +255,7 @@ def _named(tree: Tree, branches: list[_Branch], choices: Choices) -> dict[Finger
     """Which branch is which finger."""
     if choices.tips:
         return _chosen(tree, branches, choices)
-    found: list[Finger | None] = [
-        names.finger_of([*branch.links, *(tree.above[link].name for link in branch.links)])
-        for branch in branches
-    ]
+    found: list[Finger | None] = [_finger(tree, branch) for branch in branches]
     told: dict[Finger, _Branch] = {}
     for finger, branch in zip(found, branches, strict=True):
         if finger:
@@ -443,7 +457,7 @@ def _axes(tree: Tree, digits: Mapping[Finger, Digit]) -> tuple[np.ndarray, float
     ways: dict[Finger, np.ndarray] = {}
     for finger in digits:
         ways[finger] = unit(tips[finger] - bases[finger])
-    z = np.mean([ways[finger] for finger in others], axis=0)
+    z = _along(np.array([ways[finger] for finger in others]))
     if len(digits) == 3:
         # Three fingers stand around a palm, the thumb as far forward as the others.
         z = z + ways["thumb"]
@@ -462,6 +476,15 @@ def _axes(tree: Tree, digits: Mapping[Finger, Digit]) -> tuple[np.ndarray, float
     middle = np.mean([bases[finger] for finger in others], axis=0)
     thumb = (tips["thumb"] + bases["thumb"]) / 2
     return np.stack([x, y, z], axis=1), float(y @ (thumb - middle))
+
+
+def _along(ways: np.ndarray) -> np.ndarray:
+    """The direction [3] of fingers [N, 3]: of three or more, that of the one which is most like the
+    others, so that one spread finger turns nothing.
+    """
+    if len(ways) < 3:
+        return ways.mean(axis=0)
+    return ways[int((ways @ ways.T).sum(axis=1).argmax())]
 
 
 def _side(tree: Tree, thumb_m: float, choices: Choices, file_name: str, notes: list[str]) -> Side:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from xlvla.errors import XlvlaError
+from xlvla.errors import XlvlaError, unknown
 from xlvla.types import Side
+from xlvla.urdf import Mimic
 from xlvla_sim.hand_import import anatomy as anatomy_module
 from xlvla_sim.hand_import import mend, mount, names, pair, read_mjcf, read_urdf, write
 from xlvla_sim.hand_import.anatomy import Anatomy, Choices
@@ -32,6 +33,9 @@ class Maker:
         packages: folders of `package://` by name.
         arguments: of a xacro file.
         limits: position ranges [rad or m] by joint that the files lack.
+        couplings: of joints that follow others, by joint, that the files lack; of one side's
+            joints, where the other's names differ by the side's word only.
+        mass_kg: of all links of a side, where the files' masses are not meant.
     """
 
     packages: Mapping[str, Path] = field(default_factory=dict[str, Path])
@@ -39,6 +43,8 @@ class Maker:
     limits: Mapping[str, tuple[float, float]] = field(
         default_factory=dict[str, tuple[float, float]]
     )
+    couplings: Mapping[str, Mimic] = field(default_factory=dict[str, Mimic])
+    mass_kg: float | None = None
 
 
 def import_hand(
@@ -56,11 +62,16 @@ def import_hand(
     Raises:
         XlvlaError: a file cannot be read, or something has to be said by an option.
     """
-    first = side_of(file, maker, choices, say)
     if left_file is None:
-        sides, joints = _with_mirror_image(first, say)
+        tree = read(file, maker)
+        refuse_strange(maker, [tree])
+        sides, joints = _with_mirror_image(_found(tree, file, maker, choices, say), say)
     else:
-        second = side_of(left_file, maker, _for_other_side(choices, first), say)
+        maker = replace(maker, couplings=_of_both_sides(maker.couplings))
+        trees = [read(each, maker) for each in (file, left_file)]
+        refuse_strange(maker, trees)
+        first = _found(trees[0], file, maker, choices, say)
+        second = _found(trees[1], left_file, maker, _for_other_side(choices, first), say)
         if first.side == second.side:
             raise XlvlaError(
                 f"{file.name} and {left_file.name} are both a {first.side} hand: --left takes the "
@@ -102,7 +113,28 @@ def _two_sides(first: Anatomy, second: Anatomy, say: Say) -> tuple[Sides, Mappin
 
 def side_of(file: Path, maker: Maker, choices: Choices, say: Say) -> Anatomy:
     """One side in a file, as it is found; every finding is said in a line."""
-    tree = read(file, maker)
+    return _found(read(file, maker), file, maker, choices, say)
+
+
+def refuse_strange(maker: Maker, trees: Sequence[Tree]) -> None:
+    """Raises XlvlaError where something is said about a joint that no file has."""
+    known = list(dict.fromkeys(name for tree in trees for name in tree.by_name))
+    for option, names_said in (("--limit", maker.limits), ("--mimic", maker.couplings)):
+        for name in names_said:
+            if name not in known:
+                raise unknown(f"joint of {option}", name, known)
+
+
+def _of_both_sides(couplings: Mapping[str, Mimic]) -> dict[str, Mimic]:
+    """Couplings with their twins of the other side's word; what is said goes before these."""
+    twins = {
+        names.other_side(name): replace(mimic, joint=names.other_side(mimic.joint))
+        for name, mimic in couplings.items()
+    }
+    return {**twins, **couplings}
+
+
+def _found(tree: Tree, file: Path, maker: Maker, choices: Choices, say: Say) -> Anatomy:
     found = anatomy_module.find(_mended(tree, choices, maker), choices, file.stem)
     say(f"{file.name}: palm {found.palm}")
     for finger, digit in found.digits.items():
@@ -115,7 +147,7 @@ def side_of(file: Path, maker: Maker, choices: Choices, say: Say) -> Anatomy:
 def _mended(tree: Tree, choices: Choices, maker: Maker) -> Tree:
     """The hand alone, mended: what carries it may be as it likes."""
     hand = anatomy_module.hand_of(tree, choices)
-    return mend.mended(hand, maker.limits)
+    return mend.mended(hand, maker.limits, mass_kg=maker.mass_kg)
 
 
 def read(file: Path, maker: Maker) -> Tree:
@@ -131,13 +163,15 @@ def read(file: Path, maker: Maker) -> Tree:
     except ET.ParseError as error:
         raise XlvlaError(f"{file} is not well-formed XML: {error}") from None
     if tag == "mujoco":
-        return read_mjcf.read(file, maker.limits)
+        return read_mjcf.read(file, maker.limits, maker.couplings)
+    if tag == "mujocoinclude":
+        raise XlvlaError(f"{file} is no whole model{read_mjcf.wholes(file)}")
     if tag != "robot":
         raise XlvlaError(
             f"{file} is no URDF, xacro or MJCF: its outermost element is <{tag}>, not <robot> or "
             "<mujoco>"
         )
-    return read_urdf.read(file, maker.packages, maker.arguments)
+    return read_urdf.read(file, maker.packages, maker.arguments).following(maker.couplings)
 
 
 def _for_other_side(choices: Choices, first: Anatomy) -> Choices:

@@ -37,12 +37,18 @@ SLACK = 1e-3
 """By how much of itself a moment of inertia may exceed the sum of the other two: files round."""
 
 
-def mended(tree: Tree, limits: Mapping[str, tuple[float, float]], usual: Usual = HAND) -> Tree:
+def mended(
+    tree: Tree,
+    limits: Mapping[str, tuple[float, float]],
+    usual: Usual = HAND,
+    mass_kg: float | None = None,
+) -> Tree:
     """The hand, or what else is `usual`, with masses and limits that can be simulated; its notes
     tell every change.
 
     Args:
         limits: position ranges [rad or m] by joint that replace the description's.
+        mass_kg: of all links together, where the description's masses are not meant.
 
     Raises:
         XlvlaError: a joint has no limits, or they cannot be meant.
@@ -58,8 +64,15 @@ def mended(tree: Tree, limits: Mapping[str, tuple[float, float]], usual: Usual =
     for name, link in tree.links.items():
         links[name] = _weighed(link, name in moving, usual, notes)
     total = sum(link.inertial.mass for link in links.values() if link.inertial)
-    if total > usual.heavy_kg:
-        notes.append(f"its links weigh {total:.1f} kg together, more than a {usual.noun} does")
+    if mass_kg and total:
+        for name, link in links.items():
+            links[name] = _times(link, mass_kg / total)
+        notes.append(f"its links weighed {total:.3g} kg together, now {mass_kg:g} kg")
+    elif total > usual.heavy_kg:
+        notes.append(
+            f"its links weigh {total:.1f} kg together, more than a {usual.noun} does"
+            + ("; --mass KG makes them lighter" if usual is HAND else "")
+        )
     return replace(tree, links=links, joints=tuple(joints), notes=tuple(notes))
 
 
@@ -156,6 +169,15 @@ def _weighed(link: Link, moves: bool, usual: Usual, notes: list[str]) -> Link:
     if moves or given is not None:
         notes.append(f"link {link.name}: {fault or 'no inertia'}, now a box of {mass:.3g} kg")
     return replace(link, inertial=Inertial(mass, centre, inertia))
+
+
+def _times(link: Link, factor: float) -> Link:
+    """The link that many times as heavy."""
+    given = link.inertial
+    if given is None:
+        return link
+    inertial = Inertial(factor * given.mass, given.centre, factor * given.inertia)
+    return replace(link, inertial=inertial)
 
 
 def _fault(inertial: Inertial | None, usual: Usual) -> str:

@@ -12,7 +12,7 @@ from xlvla.hand import Hand
 from xlvla.types import Finger, Side
 from xlvla_sim.hand_import import mount, read_urdf, surfaces
 from xlvla_sim.hand_import.anatomy import Digit, digits_of, resting, straight
-from xlvla_sim.hand_import.tree import Surface, Tree
+from xlvla_sim.hand_import.tree import Surface, Tree, applied
 from xlvla_sim.render import Renderer
 from xlvla_sim.scene import looking
 
@@ -25,6 +25,9 @@ AXES = ((0.85, 0.20, 0.20, 1.0), (0.20, 0.65, 0.25, 1.0), (0.20, 0.35, 0.90, 1.0
 TIP_M = 0.006
 AXIS_M = 0.045
 FOVY_DEG = 22.0
+BEFORE_PALM_M = (0.025, 0.0, -0.02)
+"""From a knuckle to where the tip is in a fist: out of the palm, and back along the finger."""
+AS_NEAR_M = 0.003
 _VIEW = "view"
 
 
@@ -55,21 +58,57 @@ class HandPictures:
         return straight(self.tree, self.digits)
 
     def closing(self, share: float) -> dict[str, float]:
-        """Joint positions on the way from the open hand (0) to all joints at the ends farther from
-        there (1).
+        """Joint positions on the way from the open hand (0) to the fist (1)."""
+        return {
+            name: start + share * (self.fist[name] - start) for name, start in self.open.items()
+        }
+
+    @cached_property
+    def fist(self) -> dict[str, float]:
+        """Joint positions at which every tip is before the palm: each joint at the end of its range
+        that brings it there, or where it is open.
         """
         q = dict(self.open)
-        for name, start in self.open.items():
-            joint = self.tree.by_name[name]
-            far = joint.upper if joint.upper - start > start - joint.lower else joint.lower
-            q[name] = start + share * (far - start)
+        for _ in range(2):
+            for finger, digit in self.digits.items():
+                goal = self._before_palm(finger)
+                for name in digit.joints:
+                    joint = self.tree.by_name[name]
+                    ways = [{**q, name: end} for end in (self.open[name], joint.lower, joint.upper)]
+                    left = [
+                        np.linalg.norm(self.tree.pose(digit.tip, way)[:3, 3] - goal) for way in ways
+                    ]
+                    # The first of those that are about as near.
+                    nearest = int(np.argmax(np.array(left) < min(left) + AS_NEAR_M))
+                    q = ways[nearest]
         return q
 
-    def pinch(self, finger: Finger) -> tuple[dict[str, float], float]:
-        """Joint positions at which thumb and finger meet, and the gap [m] between their tips."""
-        q = {**resting(self.tree), **mount.pinch(self.tree, self.digits, finger)}
-        tips = [self.tree.pose(self.digits[name].tip, q)[:3, 3] for name in ("thumb", finger)]
-        return q, float(np.linalg.norm(tips[0] - tips[1]))
+    def _before_palm(self, finger: Finger) -> np.ndarray:
+        """Where a tip [3] m is in a fist: before the palm below its own knuckle, the thumb's below
+        those of the others; where there are two fingers, half-way to the other.
+        """
+        if len(self.digits) == 2:
+            tips = [self.tree.pose(each.tip, self.open)[:3, 3] for each in self.digits.values()]
+            return np.mean(tips, axis=0)
+        fingers = (
+            [each for each in self.digits if each != "thumb"] if finger == "thumb" else [finger]
+        )
+        knuckles = [self.tree.pose(self.digits[each].base, {})[:3, 3] for each in fingers]
+        return np.mean(knuckles, axis=0) + np.array(BEFORE_PALM_M)
+
+    @cached_property
+    def pinches(self) -> dict[Finger, tuple[dict[str, float], float]]:
+        """By finger: joint positions at which thumb and finger are nearest, and the gap [m] between
+        their tips.
+        """
+        found: dict[Finger, tuple[dict[str, float], float]] = {}
+        for finger in self.digits:
+            if finger == "thumb":
+                continue
+            q = {**resting(self.tree), **mount.pinch(self.tree, self.digits, finger)}
+            tips = [self.tree.pose(self.digits[name].tip, q)[:3, 3] for name in ("thumb", finger)]
+            found[finger] = q, float(np.linalg.norm(tips[0] - tips[1]))
+        return found
 
     def picture(
         self,
@@ -115,8 +154,8 @@ class HandPictures:
         return colour if shapes else (0, 0, 0, 0)
 
     def _place(self, q: Mapping[str, float]) -> tuple[np.ndarray, float]:
-        """Puts every link where it is; returns the middle [3] m of the hand and its radius [m],
-        those of the open hand, so that pictures have one scale.
+        """Puts every link where it is; returns the middle [3] m and radius [m] of all that is shown
+        of the hand, so that pictures have one scale.
         """
         for name in self.tree.links:
             pose = self.tree.pose(name, q)
@@ -129,10 +168,11 @@ class HandPictures:
 
     @cached_property
     def _frame(self) -> tuple[np.ndarray, float]:
+        shown = [self.open, self.closing(1.0), *(q for q, _ in self.pinches.values())]
         points = [np.zeros((1, 3))]
-        for name, link in self.tree.links.items():
-            pose = self.tree.pose(name, self.open)
-            points.append(link.points @ pose[:3, :3].T + pose[:3, 3])
+        for q in shown:
+            for name, link in self.tree.links.items():
+                points.append(applied(self.tree.pose(name, q), link.points))
         every = np.concatenate(points)
         low, high = every.min(axis=0), every.max(axis=0)
         return (low + high) / 2, float(np.linalg.norm(high - low) / 2)

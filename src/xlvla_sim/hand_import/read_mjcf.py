@@ -23,13 +23,19 @@ LOOSE = 0.2
 """A limited tendon couples two joints where it leaves the second less than this share of its
 range.
 """
+BARELY_RAD = 0.01
+"""A joint that follows another may pass its limits by this much [rad or m]: files round."""
+MOST_OF_IT = 0.5
+"""A joint gives up less than this share of its range for the limits of one that follows it."""
 
 
 SITES = ("tip", "attachment")
 """Words in the names of sites that are looked for: fingertips, and where a tool is mounted."""
 
 
-def read(file: Path, limits: Mapping[str, tuple[float, float]]) -> Tree:
+def read(
+    file: Path, limits: Mapping[str, tuple[float, float]], couplings: Mapping[str, Mimic]
+) -> Tree:
     """The bodies of an MJCF file; each body that has several joints becomes several links.
 
     A joint follows another where an equality, or a tendon that is held or that an actuator pulls,
@@ -37,6 +43,7 @@ def read(file: Path, limits: Mapping[str, tuple[float, float]]) -> Tree:
 
     Args:
         limits: position ranges [rad or m] by joint that replace the file's.
+        couplings: of joints that follow others, beside the file's or in their place.
     """
     notes: list[str] = []
     spec = _parsed(file, notes)
@@ -49,7 +56,7 @@ def read(file: Path, limits: Mapping[str, tuple[float, float]]) -> Tree:
     for body in range(1, model.nbody):
         reader.add_body(body)
     reader.couple()
-    tree = reader.tree()
+    tree = reader.tree().following(couplings)
     tree = linkage.solved(tree, reader.closures)
     return _without_idle_joints(tree, reader.driven)
 
@@ -116,7 +123,19 @@ def _judge_angles(spec: mujoco.MjSpec, notes: list[str]) -> None:
 
 def _unreadable(file: Path, error: ValueError) -> XlvlaError:
     line = " ".join(str(error).split())
-    return XlvlaError(f"{file} cannot be read: {line}")
+    return XlvlaError(f"{file} cannot be read: {line}{wholes(file)}")
+
+
+def wholes(file: Path) -> str:
+    """What to read instead of a part of a model: the files beside it, or in the folder above, that
+    include it.
+    """
+    name = re.escape(file.name)
+    including = re.compile(rf"""<include\s[^>]*file\s*=\s*["']([^"']*/)?{name}["']""")
+    folder = file.resolve().parent
+    others = [*sorted(folder.glob("*.xml")), *sorted(folder.parent.glob("*.xml"))]
+    found = [str(other) for other in others if including.search(other.read_text(errors="replace"))]
+    return f"; it is part of {', '.join(found)}: import one of these" if found else ""
 
 
 @dataclass
@@ -333,6 +352,45 @@ class _Reader:
         for motor in range(model.nu):
             if int(model.actuator_trntype[motor]) == mujoco.mjtTrn.mjTRN_TENDON:
                 self._couple_tendon(int(model.actuator_trnid[motor][0]), "one actuator")
+        for name in self.joints:
+            self._keep_within(name)
+
+    def _keep_within(self, name: str) -> None:
+        """Holds a joint that follows another within its own limits, as MuJoCo does.
+
+        Where the joint that it follows loses little by it, that one's range becomes narrower; else
+        the joint stops at its limit on the way, and the nearest line to that takes its place.
+        """
+        slave = self.joints[name]
+        if not slave.mimic or not np.isfinite([slave.lower, slave.upper]).all():
+            return
+        master, factor, offset = self.tree().coupling(slave)
+        if not np.isfinite([master.lower, master.upper]).all():
+            return
+        ends = offset + factor * np.array([master.lower, master.upper])
+        beyond = max(slave.lower - ends.min(), ends.max() - slave.upper)
+        if beyond < BARELY_RAD:
+            return
+        first, second = sorted((limit - offset) / factor for limit in (slave.lower, slave.upper))
+        lower, upper = max(master.lower, first), min(master.upper, second)
+        if upper - lower > MOST_OF_IT * (master.upper - master.lower):
+            self.joints[master.name] = replace(master, lower=lower, upper=upper)
+            self.notes.append(
+                f"joint {master.name}: from {lower:.3g} to {upper:.3g} only, where {name}, which "
+                "follows it, is at its limits"
+            )
+            return
+        at = np.linspace(master.lower, master.upper, 50)
+        held = np.clip(offset + factor * at, slave.lower, slave.upper)
+        offset, factor = np.polynomial.polynomial.polyfit(at, held, 1)
+        if abs(factor) < 1e-6:
+            self._fix(name, float(offset), f"its limits, while it should follow {master.name}")
+            return
+        self.joints[name] = replace(slave, mimic=Mimic(master.name, float(factor), float(offset)))
+        self.notes.append(
+            f"joint {name} meets its limits while it follows {master.name}: it follows "
+            f"{factor:+.3g} times now"
+        )
 
     def _couple_joints(self, equality: int) -> None:
         model = self.model
@@ -340,7 +398,7 @@ class _Reader:
         other = int(model.eq_obj2id[equality])
         data = np.array(model.eq_data[equality][:5])
         if other < 0:
-            self._fix(slave, float(data[0]))
+            self._fix(slave, float(data[0]), "an equality")
             return
         master = self._joint_name(other)
         if np.abs(data[2:]).max() > 1e-6:
@@ -412,10 +470,11 @@ class _Reader:
             top = self.joints[top.mimic.joint]
         self.joints[slave] = replace(self.joints[slave], mimic=Mimic(master, factor, offset))
 
-    def _fix(self, name: str, value: float) -> None:
+    def _fix(self, name: str, value: float, by: str) -> None:
         joint = self.joints[name]
-        self.joints[name] = replace(joint, type="fixed", pose=joint.pose @ joint.motion(value))
-        self.notes.append(f"joint {name} is held at {value:g} by an equality: it is fixed")
+        pose = joint.pose @ joint.motion(value)
+        self.joints[name] = replace(joint, type="fixed", pose=pose, mimic=None)
+        self.notes.append(f"joint {name} is held at {value:.3g} by {by}: it is fixed")
 
     def _close(self, equality: int) -> None:
         """Notes that two bodies meet in a point, as in a linkage."""

@@ -6,12 +6,12 @@ Poses are [4, 4] in metres, angles radians. A link's frame is that of the joint 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from xlvla.errors import unknown
+from xlvla.errors import XlvlaError, unknown
 from xlvla.urdf import Mimic
 
 WORLD = "world"
@@ -182,6 +182,33 @@ class Tree:
             factor *= joint.mimic.multiplier
             joint = self.by_name[joint.mimic.joint]
         return joint, factor, offset
+
+    def following(self, couplings: Mapping[str, Mimic]) -> Tree:
+        """The description with those of these joints that it has following others.
+
+        Raises:
+            XlvlaError: a joint follows none that moves, or itself.
+        """
+        joints = dict(self.by_name)
+        moving = [joint.name for joint in self.joints if joint.moves]
+        known = [name for name in couplings if name in joints]
+        for name in known:
+            mimic = couplings[name]
+            for word in (name, mimic.joint):
+                if word not in moving:
+                    raise unknown(f"moving joint of {self.name}", word, moving)
+            joints[name] = replace(joints[name], mimic=mimic)
+        for name in known:
+            followed = {name}
+            above = joints[name].mimic
+            while above:
+                if above.joint in followed:
+                    raise XlvlaError(
+                        f"joint '{above.joint}' would follow itself: say another --mimic"
+                    )
+                followed.add(above.joint)
+                above = joints[above.joint].mimic
+        return replace(self, joints=tuple(joints.values()))
 
     def position(self, joint: Joint, q: Mapping[str, float]) -> float:
         """A joint's position [rad or m] where free joints are at `q`, couplings included; what `q`
