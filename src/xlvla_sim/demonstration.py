@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xlvla.types import PARTS, Part, Side
+from xlvla_sim.disturbance import Stretch, disturbed
 from xlvla_sim.expert import Expert, Script, play_frame
 from xlvla_sim.task import TaskStatus
+from xlvla_sim.variation import USUAL, WIDE
 from xlvla_sim.world import World
 
 
@@ -18,10 +20,13 @@ class Demonstration:
     """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each
     seen at the start of its frame.
 
-    `script` is everything that was played. `good` is a success that still holds at the end.
+    `script` is everything that the expert wanted, `executed` what was played instead: the same but
+    in `stretches`. `good` is a success that still holds at the end.
     """
 
     script: Script
+    executed: Script
+    stretches: tuple[Stretch, ...]
     status: TaskStatus
     good: bool
     images: dict[str, list[np.ndarray]] = field(default_factory=dict)
@@ -41,23 +46,33 @@ def demonstrate(
     *,
     watch: Callable[[World], None] | None = None,
     pictures: bool = True,
+    disturb: bool = False,
 ) -> Demonstration:
     """Plays one episode until the plan is done or the task is lost; `watch` is called at the start
     of every frame.
 
-    Without `pictures` none are drawn, even if the world renders.
+    Without `pictures` none are drawn, even if the world renders. With `disturb` the commands are
+    disturbed, and the world is varied more.
 
     Raises:
         XlvlaError: an arm cannot follow the plan.
     """
     rng = np.random.default_rng([seed, 1])
-    world.reset(seed, expert.start(rng))
+    world.reset(seed, expert.start(rng), WIDE if disturb else USUAL)
     images: dict[str, list[np.ndarray]] = {}
     if pictures and world.renders:
         images = {camera: [] for camera in world.rig.cameras}
     measured: dict[tuple[Side, Part], list[np.ndarray]] = {key: [] for key in world.rig.parts}
+    wanted: list[Script] = []
     played: list[Script] = []
+    stretches: list[Stretch] = []
+    # Of its own, so that the expert plans the same as without.
+    chance = np.random.default_rng([seed, 3])
     for script in expert.scripts(world, rng):
+        wanted.append(script)
+        if disturb:
+            script, added = disturbed(script, expert, chance, world.time_s)
+            stretches += added
         played.append(script)
         for frame in range(script.frames):
             for camera, frames in images.items():
@@ -76,7 +91,9 @@ def demonstrate(
     stacked: dict[Side, dict[Part, np.ndarray]] = {}
     for (side, part), rows in measured.items():
         stacked.setdefault(side, {})[part] = np.array(rows)
-    return Demonstration(_joined(played), status, good, images, stacked)
+    return Demonstration(
+        _joined(wanted), _joined(played), tuple(stretches), status, good, images, stacked
+    )
 
 
 def _joined(scripts: list[Script]) -> Script:

@@ -57,6 +57,9 @@ ATTEMPTS = 6
 HAND_SHARE = 0.8
 """Share of a way-point's time in which the hand takes its shape."""
 
+ROUNDING_RAD = 1e-9
+"""What a step at a joint's speed limit may be beyond it."""
+
 
 @dataclass(frozen=True)
 class Script:
@@ -146,6 +149,30 @@ class Expert:
         """
         return next(self.scripts(world, rng))
 
+    def beside(self, side: Side, q: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """Joints [N] rad of an arm near q [N] that have the wrist moved by [6] m and rad.
+
+        Raises:
+            XlvlaError: the arm cannot bring it there.
+        """
+        return self._solve(side, self._wrist(side, q) + by, q)
+
+    def limits(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest command [N] rad of an arm or a hand."""
+        if part == "hand":
+            return self.rig.hand(side).command_range(side)
+        solver = self._arms[side]
+        return solver.lower, solver.upper
+
+    def can_follow(self, side: Side, part: Part, rows: np.ndarray) -> bool:
+        """Whether an arm or a hand is quick enough for commands [T, N] rad at 20 Hz, from the first
+        on.
+        """
+        if part == "arm":
+            return self._haste(side, rows) <= 1
+        step = self.rig.hand(side).limits(side).velocity / CHUNK_HZ
+        return bool((np.abs(np.diff(rows, axis=0)) <= step + ROUNDING_RAD).all())
+
     def _refuse_missing(self, segment: Segment) -> None:
         """Refuses a segment that moves a side which the rig does not have."""
         for side, points in segment.items():
@@ -161,7 +188,7 @@ class Expert:
         haste = 1.0
         for attempt in range(ATTEMPTS):
             script, ends = self._script(segment, stands, detours, attempt)
-            haste = max(self._haste(side, script) for side in stands)
+            haste = max(self._haste(side, _from_before(script, side)) for side in stands)
             if haste <= 1:
                 return script, ends
             # A little more than asked for, or the next attempt may just miss it.
@@ -196,9 +223,10 @@ class Expert:
             ends[side] = Stand(rows[-1], latents[-1], arm[-1], hand[-1])
         return Script(actions, before), ends
 
-    def _haste(self, side: Side, script: Script) -> float:
-        """By how much an arm would have to be quicker than it is."""
-        rows = np.concatenate([[script.before[side]["arm"]], script.actions[side]["arm"]])
+    def _haste(self, side: Side, rows: np.ndarray) -> float:
+        """By how much an arm would have to be quicker than it is for commands [T, N] rad at 20
+        Hz.
+        """
         speed = np.diff(rows, axis=0) * CHUNK_HZ
         at_rest = np.zeros((1, rows.shape[1]))
         acceleration = np.diff(speed, axis=0, prepend=at_rest) * CHUNK_HZ
@@ -335,6 +363,11 @@ def play_frame(world: World, script: Script, frame: int) -> None:
 def _command(world: World, side: Side, part: Part, positions: np.ndarray) -> None:
     names = world.rig.joint_names(side, part)
     world.command(side, part, dict(zip(names, positions, strict=True)))
+
+
+def _from_before(script: Script, side: Side) -> np.ndarray:
+    """Commands [1 + F, N] rad of a side's arm, the one in force before the script first."""
+    return np.concatenate([[script.before[side]["arm"]], script.actions[side]["arm"]])
 
 
 def slowed(segment: Segment, factor: float) -> Segment:

@@ -15,16 +15,14 @@ from xlvla.rig import Camera, Rig
 from xlvla.types import Part, Side
 from xlvla_sim.render import Renderer
 from xlvla_sim.robot_model import add_robot
-from xlvla_sim.scene import add_room, looking, published_fovy_deg
+from xlvla_sim.scene import add_room, published_fovy_deg
 from xlvla_sim.servos import Servos, add_servos
 from xlvla_sim.state import State
 from xlvla_sim.task import Progress, Task, TaskStatus
+from xlvla_sim.variation import FIELDS, USUAL, Variation, vary
 
 _LOOK_EVERY_S = 0.02
 """How often the task's progress is looked at."""
-
-_VARIED = ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")
-"""Fields of the model that differ from episode to episode."""
 
 
 def load_task(name: str) -> Task:
@@ -85,7 +83,7 @@ class World:
         # Where the joints of a part are in qpos and in qvel.
         self._columns = {key: self._joint_columns(names) for key, names in self._joints.items()}
         # What an episode varies, as it was built.
-        self._pristine = {key: getattr(self.model, key).copy() for key in _VARIED}
+        self._pristine = {key: getattr(self.model, key).copy() for key in FIELDS}
         self._renderer = Renderer(self.model) if render else None
         self.reset(rig.sim.seed)
 
@@ -97,9 +95,14 @@ class World:
     def time_s(self) -> float:
         return float(self.data.time)
 
-    def reset(self, seed: int, start: Mapping[str, float] | None = None) -> None:
+    def reset(
+        self,
+        seed: int,
+        start: Mapping[str, float] | None = None,
+        variation: Variation = USUAL,
+    ) -> None:
         """A new episode: arms at home and hands open, or where `start` [rad] by joint name says;
-        objects and looks as the seed has it.
+        objects and looks as the seed has it, with as much variation.
         """
         rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
@@ -107,7 +110,7 @@ class World:
             getattr(self.model, key)[:] = values
         self._place_robot(start or {})
         self.task.place(self.state, rng)
-        self._vary_looks(rng)
+        vary(self.state, self.rig.cameras, variation, rng)
         mujoco.mj_forward(self.model, self.data)
         self._progress = Progress(self.task)
         self._looked_s = -np.inf
@@ -208,20 +211,6 @@ class World:
         self._servos.command(side, part, positions)
         index = self._servos.index[side, part]
         self.data.ctrl[index] = self._servos.target[index]
-
-    def _vary_looks(self, rng: np.random.Generator) -> None:
-        """Small changes of light and camera, so that no picture is quite like another."""
-        lights = self.model.nlight
-        brightness = rng.uniform(0.8, 1.2, (lights, 1))
-        colour = rng.uniform(0.95, 1.05, (lights, 3))
-        self.model.light_diffuse[:] *= brightness * colour
-        self.state.tint("wood", rng.uniform(0.92, 1.0) * rng.uniform(0.96, 1.0, 3))
-        for name, camera in self.rig.cameras.items():
-            xyz = np.array(camera.xyz) + rng.uniform(-0.008, 0.008, 3)
-            target = np.array(camera.target) + rng.uniform(-0.008, 0.008, 3)
-            index = self.model.camera(name).id
-            self.model.cam_pos[index] = xyz
-            self.model.cam_quat[index] = looking(xyz, target)
 
     def _joint_columns(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Where joints are in qpos [J] and in qvel [J]."""
