@@ -152,6 +152,7 @@ def move(
     rate_hz = recorded.info.rate_hz
     action = {}
     measured = {}
+    executed = {}
     latent = {}
     residuals = []
     for side in info.hands:
@@ -163,6 +164,9 @@ def move(
         action[side], measured[side] = (
             {"arm": moved.arm, "hand": moved.hand} for moved in (wanted, seen)
         )
+        if recorded.executed:
+            moved = retargeter(*_path(recorded, source, side, "executed"), rate_hz)
+            executed[side] = {"arm": moved.arm, "hand": moved.hand}
         latent[side] = codec.encode(target.hand(side).name, side, wanted.hand)
         residuals.append(
             {
@@ -182,6 +186,7 @@ def move(
         action=action,
         measured=measured,
         latent=latent,
+        executed=executed,
     ), residuals
 
 

@@ -39,6 +39,8 @@ class EpisodeInfo:
         session: of the recording it was made from; '' where it was made from none.
         recording: name of that recording in its session.
         source: hash of the data it was made from; '' where it is unknown.
+        disturbed: what was disturbed of a demonstration, in words; '' where nothing was, None where
+            it is not said.
     """
 
     task: str
@@ -53,6 +55,7 @@ class EpisodeInfo:
     session: str = ""
     recording: str = ""
     source: str = ""
+    disturbed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,12 @@ class Episode:
     Args:
         pictures: F of each camera.
         action: commanded positions [F, J] rad by side and part; action[f] is in force after
-            observation f.
+            observation f, where nothing else was executed.
         measured: measured positions [F, J] rad by side and part at the time of observation f.
         latent: latent of each hand's action [F, 32] by side.
         others: further columns by feature: forces, the operator's hands, stamps.
+        executed: the positions [F, J] rad by side and part that were in force instead of `action`;
+            empty where those were.
     """
 
     info: EpisodeInfo
@@ -82,6 +87,9 @@ class Episode:
     measured: Mapping[Side, Mapping[Part, np.ndarray]]
     latent: Mapping[Side, np.ndarray]
     others: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    executed: Mapping[Side, Mapping[Part, np.ndarray]] = field(
+        default_factory=dict[Side, Mapping[Part, np.ndarray]]
+    )
 
     @property
     def frames(self) -> int:

@@ -33,6 +33,9 @@ LATENT = "latent."
 JOINT_COLUMNS = (layout.ACTION, layout.STATE)
 """Columns with a name for every joint."""
 
+EXECUTED = "executed"
+"""Column of what was in force instead of the action, where demonstrations were disturbed."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -135,6 +138,12 @@ class Stored:
         return self._word("verdict")
 
     @property
+    def disturbed(self) -> str | None:
+        """What was disturbed, in words; '' where nothing was, None where it is not said."""
+        disturbed = self.row.row.get("disturbed")
+        return disturbed if isinstance(disturbed, str) else None
+
+    @property
     def sentences(self) -> list[str]:
         """The instruction at every frame."""
         told = self.row.row.get("tasks")
@@ -161,9 +170,12 @@ class Stored:
             key = f"{LATENT}{side}"
             if key in columns:
                 latent[side] = columns[key]
+        executed: Mapping[Side, Mapping[Part, np.ndarray]] = {}
+        if EXECUTED in columns:
+            executed = _by_part(joints, info.features[EXECUTED], columns[EXECUTED])
         others: dict[str, Column] = {}
         for key, values in columns.items():
-            if key in JOINT_COLUMNS or key.startswith(LATENT):
+            if key in (*JOINT_COLUMNS, EXECUTED) or key.startswith(LATENT):
                 continue
             feature = info.features[key]
             names = feature.names or tuple(f"{key}{index}" for index in range(feature.size))
@@ -182,8 +194,9 @@ class Stored:
             session=self._word("session"),
             recording=self._word("recording"),
             source=self.source,
+            disturbed=self.disturbed,
         )
-        return Episode(episode_info, pictures, action, measured, latent, others)
+        return Episode(episode_info, pictures, action, measured, latent, others, executed)
 
 
 class Store:
@@ -213,6 +226,8 @@ class Store:
             "source": info.source,
             "hands": "+".join(info.hands[side] for side in sorted(info.hands)),
         }
+        if info.disturbed is not None:
+            facts["disturbed"] = info.disturbed
         writer = self._writers[root.name]
         writer.add(_columns(episode), episode.pictures, info.instruction, **facts)
         return root
@@ -289,6 +304,8 @@ def describe(episode: Episode) -> Info:
         layout.STATE: layout.vector(names),
         layout.ACTION: layout.vector(names),
     }
+    if episode.executed:
+        features[EXECUTED] = layout.vector(names)
     for side, values in episode.latent.items():
         numbers = [f"z{index}" for index in range(values.shape[1])]
         features[f"{LATENT}{side}"] = layout.vector(numbers)
@@ -312,6 +329,8 @@ def _columns(episode: Episode) -> dict[str, np.ndarray]:
         layout.ACTION: np.asarray(_in_line(episode.action), np.float32),
         layout.STATE: np.asarray(_in_line(episode.measured), np.float32),
     }
+    if episode.executed:
+        columns[EXECUTED] = np.asarray(_in_line(episode.executed), np.float32)
     for side, values in episode.latent.items():
         columns[f"{LATENT}{side}"] = np.asarray(values, np.float32)
     for key, column in episode.others.items():

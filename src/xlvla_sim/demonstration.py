@@ -11,7 +11,7 @@ from xlvla.types import PARTS, Part, Side
 from xlvla_sim.disturbance import Stretch, disturbed
 from xlvla_sim.expert import Expert, Script, play_frame
 from xlvla_sim.task import TaskStatus
-from xlvla_sim.variation import USUAL, WIDE
+from xlvla_sim.variation import USUAL, WIDE, Variation
 from xlvla_sim.world import World
 
 
@@ -27,6 +27,7 @@ class Demonstration:
     script: Script
     executed: Script
     stretches: tuple[Stretch, ...]
+    variation: Variation
     status: TaskStatus
     good: bool
     images: dict[str, list[np.ndarray]] = field(default_factory=dict)
@@ -37,6 +38,12 @@ class Demonstration:
         """How it ended, in words."""
         undone = self.status.success and not self.good
         return "undone after its success" if undone else self.status.text
+
+    @property
+    def disturbances(self) -> str:
+        """What was disturbed, in words; '' where nothing was."""
+        varied = [] if self.variation == USUAL else ["looks and places"]
+        return ", ".join([*varied, *map(str, self.stretches)])
 
 
 def demonstrate(
@@ -58,7 +65,8 @@ def demonstrate(
         XlvlaError: an arm cannot follow the plan.
     """
     rng = np.random.default_rng([seed, 1])
-    world.reset(seed, expert.start(rng), WIDE if disturb else USUAL)
+    variation = WIDE if disturb else USUAL
+    world.reset(seed, expert.start(rng), variation)
     images: dict[str, list[np.ndarray]] = {}
     if pictures and world.renders:
         images = {camera: [] for camera in world.rig.cameras}
@@ -92,7 +100,14 @@ def demonstrate(
     for (side, part), rows in measured.items():
         stacked.setdefault(side, {})[part] = np.array(rows)
     return Demonstration(
-        _joined(wanted), _joined(played), tuple(stretches), status, good, images, stacked
+        _joined(wanted),
+        _joined(played),
+        tuple(stretches),
+        variation,
+        status,
+        good,
+        images,
+        stacked,
     )
 
 

@@ -116,7 +116,7 @@ class Expert:
         positions: dict[str, float] = {}
         for side in self.rig.sides:
             home = self._home(side)
-            near = self._wrist(side, home) + rng.uniform(-1, 1, 6) * START_SPREAD
+            near = self.wrist(side, home) + rng.uniform(-1, 1, 6) * START_SPREAD
             angles = self._solve(side, near, home)
             names = self.rig.joint_names(side, "arm")
             positions.update(zip(names, angles, strict=True))
@@ -149,13 +149,19 @@ class Expert:
         """
         return next(self.scripts(world, rng))
 
+    def wrist(self, side: Side, q: np.ndarray) -> np.ndarray:
+        """Wrist [6] of the flange of an arm with joints [N] rad."""
+        link = self._link(side)
+        T_world_flange = self._arms[side].fk(q, [link])[link]
+        return wrist.wrist(T_world_flange, side)
+
     def beside(self, side: Side, q: np.ndarray, by: np.ndarray) -> np.ndarray:
         """Joints [N] rad of an arm near q [N] that have the wrist moved by [6] m and rad.
 
         Raises:
             XlvlaError: the arm cannot bring it there.
         """
-        return self._solve(side, self._wrist(side, q) + by, q)
+        return self._solve(side, self.wrist(side, q) + by, q)
 
     def limits(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest command [N] rad of an arm or a hand."""
@@ -238,7 +244,7 @@ class Expert:
     def _stand(self, world: World, side: Side) -> Stand:
         arm = world.joint_state(side, "arm")[0].copy()
         hand = world.joint_state(side, "hand")[0].copy()
-        place = np.concatenate([self._wrist(side, arm), np.zeros(3)])
+        place = np.concatenate([self.wrist(side, arm), np.zeros(3)])
         latent = self.codec.encode(self.rig.hand(side).name, side, hand)
         return Stand(place, latent, arm, hand)
 
@@ -311,11 +317,6 @@ class Expert:
                 f"{result.position_error * 1000:.0f} mm are left"
             )
         return result.q
-
-    def _wrist(self, side: Side, q: np.ndarray) -> np.ndarray:
-        link = self._link(side)
-        T_world_flange = self._arms[side].fk(q, [link])[link]
-        return wrist.wrist(T_world_flange, side)
 
     def _home(self, side: Side) -> np.ndarray:
         return np.array(list(self.rig.home(side).values()))

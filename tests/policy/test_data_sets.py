@@ -16,9 +16,10 @@ from xlvla.types import SIDES
 from xlvla_data import store
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.training import dataset, preparation, run, sources
+from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.recipe import Recipe
-from xlvla_policy.vla import checkpoint, config
+from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.frames import Body, Frames, raw_dim
 
 TINY = config.preset("tiny")
@@ -283,3 +284,25 @@ def test_data_sets_of_held_out_hands_and_tasks_are_left_out(tmp_path, rig, codec
     written(tmp_path, rig, codec, task="")
     with pytest.raises(XlvlaError, match="does not say which task"):
         preparation.prepare(choice(tmp_path, holdout="inspire:PC"), codec)
+
+
+def test_the_past_is_of_what_was_executed_and_the_action_of_what_was_wanted(tmp_path, rig, codec):
+    one = synthetic.make(rig, codec, 0, 40, codec.hash)
+    executed = {side: {**parts, "arm": parts["arm"] + 0.3} for side, parts in one.action.items()}
+    told = replace(one.info, disturbed="left arm 0.0-2.0 s")
+    store.Store(tmp_path).add(replace(one, info=told, executed=executed))
+    recorded = dataset.read(sources.find([str(tmp_path)])[0], TINY, codec)
+    batches = Batches(
+        dataset.load([recorded], TINY),
+        TINY,
+        dataset.statistics([recorded]),
+        tokenizer.load(TINY.max_words),
+    )
+    row = np.array([25])
+    inputs, chunk = batches.take(row)
+    past = recorded.robot.decode(batches.undo(inputs.past.numpy(), row)[0])["left"]["arm"]
+    action = recorded.robot.decode(batches.undo(chunk.numpy(), row)[0])["left"]["arm"]
+    # The command in force at observation 25 is that of frame 24.
+    wanted = one.action["left"]["arm"]
+    assert np.allclose(past[-1], wanted[24] + 0.3, atol=1e-5)
+    assert np.allclose(action[:10], wanted[25:35], atol=1e-5)

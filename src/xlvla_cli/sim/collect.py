@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
+TRIED = 5
+"""At most so many episodes are tried to tell what the others take."""
+
+FEW = 10
+"""No estimate is made of so few episodes for each process: they are soon there."""
+
 WORLDS = 3
 """How many worlds a worker keeps: building one takes longer than resetting it."""
 
@@ -41,10 +47,16 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One episode to collect."""
+    """One episode to collect.
+
+    Args:
+        disturb: whether it is disturbed; None where none of its set is, so that the set need not
+            say so.
+    """
 
     rig: Rig
     seed: int
+    disturb: bool | None = None
 
     @property
     def task(self) -> str:
@@ -77,6 +89,15 @@ def collect(
     rig: SimulatedRig = "bimanual",
     workers: Workers = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
+    disturb: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of episodes in which arms and hands are led aside for short stretches, and "
+            "looks and places vary more: they show the way back.",
+        ),
+    ] = 0.0,
 ) -> None:
     """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
     failed ones dropped, counted and their reasons named. The exit code is 1 where none is left.
@@ -86,7 +107,7 @@ def collect(
     from xlvla_cli.workers import cores
 
     all_jobs = jobs(
-        rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout)
+        rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout), disturb
     )
     if not all_jobs:
         raise XlvlaError(
@@ -95,7 +116,11 @@ def collect(
     collection = CollectionState(out)
     waiting = [job for job in all_jobs if job.key not in collection.done]
     began = time.monotonic()
-    _play(all_jobs, waiting, collection, workers or cores())
+    processes = workers or cores()
+    left = waiting
+    if len(waiting) > FEW * processes:
+        left = _say_what_it_takes(waiting, collection, out, processes)
+    _play(all_jobs, left, collection, processes)
     minutes = (time.monotonic() - began) / 60
     _report(all_jobs, collection, out)
     if waiting:
@@ -117,9 +142,11 @@ def jobs(
     mixed: float,
     seed: int,
     holdout: Holdout,
+    disturb: float = 0.0,
 ) -> list[Job]:
     """Episode k of a task is seed + k with hands that depend on nothing else, so that collecting
-    can be resumed or extended.
+    can be resumed or extended. Whether it is disturbed depends on it and on the share of those that
+    are.
     """
     last = seed + episodes * len(hands)
     if last > FIRST_EVALUATION_SEED:
@@ -142,10 +169,16 @@ def jobs(
                 # Every pair's rig is described once: that takes longer than all else here.
                 if (left, right) not in rigs:
                     rigs[left, right] = _with_hands(base, left, right)
-                task_jobs.append(Job(rigs[left, right], number))
+                task_jobs.append(Job(rigs[left, right], number, _is_disturbed(number, disturb)))
         # By hands, so that a worker seldom needs another world.
         all_jobs += sorted(task_jobs, key=lambda job: list(job.hands.values()))
     return all_jobs
+
+
+def _is_disturbed(number: int, share: float) -> bool | None:
+    if not share:
+        return None
+    return bool(np.random.default_rng([number, 4]).random() < share)
 
 
 def _with_hands(base: Rig, left: str, right: str) -> Rig:
@@ -186,6 +219,33 @@ def _read_dropped(file: Path) -> dict[str, str]:
         if isinstance(dropped, list):
             return {str(key): "failed in an earlier run" for key in dropped}
         return {str(key): str(reason) for key, reason in dropped.items()}
+
+
+def _say_what_it_takes(
+    waiting: Sequence[Job], collection: CollectionState, out: Path, workers: int
+) -> Sequence[Job]:
+    """Collects the first episodes, and says by them what the others take, which are returned."""
+    from xlvla_cli.sim.estimate import Estimate, estimate, refuse_full, size_of
+    from xlvla_sim.world import load_task
+
+    limits_s = {task: load_task(task).time_limit_s for task in {job.task for job in waiting}}
+    warm = False
+    for count, job in enumerate(waiting[:TRIED], 1):
+        before = size_of(out) if out.is_dir() else 0
+        began = time.monotonic()
+        collection.enter(job.key, collect_one(job))
+        tried = Estimate(time.monotonic() - began, size_of(out) - before)
+        kept = job.key not in collection.dropped
+        if kept and warm:
+            left = waiting[count:]
+            limits_left = [limits_s[job.task] for job in left]
+            estimated = estimate(tried, limits_s[job.task], limits_left, workers)
+            print(estimated.line(len(left), workers, refuse_full(out, estimated)), flush=True)
+            return left
+        # The first one of a world takes the building of it, too.
+        warm = True
+    print(f"the first {TRIED} episodes failed: what the others take is not known", flush=True)
+    return waiting[TRIED:]
 
 
 def _play(
@@ -252,7 +312,7 @@ def collect_one(job: Job) -> Episode | str:
 
     world, expert = world_of(job)
     try:
-        demonstration = demonstrate(world, expert, job.seed)
+        demonstration = demonstrate(world, expert, job.seed, disturb=bool(job.disturb))
     except XlvlaError as error:  # an arm cannot follow
         return str(error)
     if not demonstration.good:
@@ -289,9 +349,13 @@ def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstratio
         seed=job.seed,
         success=demonstration.status.success,
         codec=expert.codec.hash,
+        disturbed=None if job.disturb is None else demonstration.disturbances,
     )
+    executed = {} if job.disturb is None else demonstration.executed.actions
     latent: dict[Side, np.ndarray] = {
         side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"])
         for side in rig.sides
     }
-    return Episode(info, demonstration.images, actions, demonstration.measured, latent)
+    return Episode(
+        info, demonstration.images, actions, demonstration.measured, latent, executed=executed
+    )

@@ -133,7 +133,9 @@ class Batches:
         chosen = torch.from_numpy(rows).to(self.device)
         kinds = arrays.kind[chosen]
         command_rows = arrays.start[chosen, None] + torch.arange(2 * frames, device=self.device)
-        windows = arrays.commands[command_rows] - arrays.mean[kinds, None]
+        past = arrays.executed[command_rows[:, :frames]]
+        wanted = arrays.commands[command_rows[:, frames:]]
+        windows = torch.cat([past, wanted], 1) - arrays.mean[kinds, None]
         windows = (windows / arrays.scale[kinds, None]).to(torch.float32)
         told = arrays.told[chosen]
         inputs = Inputs(
@@ -173,6 +175,7 @@ class Batches:
             "start": data.start,
             "kind": data.kind[data.source],
             "commands": data.commands,
+            "executed": data.executed,
             "seen": data.seen,
             "told": data.told,
             "mean": mean,
@@ -219,6 +222,7 @@ class _Arrays:
         start: row of `commands` where an observation's past begins [N].
         kind: its data set [N].
         commands: raw frames [M, frame_dim].
+        executed: the same of what was executed; pasts are of these.
         seen: which cameras it has [N, C].
         told: its sentence [N].
         mean, scale: what frames are normalised with [data sets, frame_dim].
@@ -228,6 +232,7 @@ class _Arrays:
     start: Tensor
     kind: Tensor
     commands: Tensor
+    executed: Tensor
     seen: Tensor
     told: Tensor
     mean: Tensor

@@ -181,14 +181,16 @@ def _batches(config: VlaConfig) -> Batches:
         "", "Push the two tomato cans together.", {}, {}, round(config.rate_hz), 0, True, codec.hash
     )
     source = DataSource(Path("random"), 1.0, (), info, bodies)
-    recorded = Recorded(source, robot, (commands,), moments)
+    recorded = Recorded(source, robot, (commands,), (commands,), moments)
     shape = (FRAMES, len(config.cameras), vision.height, vision.width, 3)
     pictures = rng.integers(0, 256, shape, dtype=np.uint8)
+    padded = dataset.padded(commands, config.frames)
     data = Demonstrations(
         recorded=(recorded,),
         images=Pictures([pictures]),
         seen=np.ones((FRAMES, len(config.cameras)), bool),
-        commands=dataset.padded(commands, config.frames),
+        commands=padded,
+        executed=padded,
         start=np.arange(FRAMES),
         source=np.zeros(FRAMES, int),
         kind=np.zeros(1, int),

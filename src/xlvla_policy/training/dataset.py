@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Recorded:
         robot: the frames of the robot that recorded it.
         commands: raw frames [1 + F, frame_dim] by episode: the pose it starts from, then its
             commands.
+        executed: the same of what was executed instead, by episode; `commands` itself where they
+            were.
         moments: by block of a frame, over all its commands and the poses it stands in before and
             after.
     """
@@ -36,6 +38,7 @@ class Recorded:
     source: DataSource
     robot: Frames
     commands: tuple[np.ndarray, ...]
+    executed: tuple[np.ndarray, ...]
     moments: dict[str, Moments]
 
     @property
@@ -52,6 +55,7 @@ class Demonstrations:
         seen: [N, C], False where a data set lacks a camera.
         commands: the frames [M, frame_dim] of all episodes on end, each with T frames of its start
             pose before and T frames of its last command after it. Raw: rad and latents.
+        executed: the same of what was executed: pasts are of these.
         start: row of `commands` where the past chunk of an observation begins; its action chunk
             begins T rows on.
         source: index of the episode of an observation [N].
@@ -65,6 +69,7 @@ class Demonstrations:
     images: Pictures
     seen: np.ndarray
     commands: np.ndarray
+    executed: np.ndarray
     start: np.ndarray
     source: np.ndarray
     kind: np.ndarray
@@ -78,7 +83,8 @@ class Demonstrations:
     def windows(self, rows: np.ndarray, frames: int) -> np.ndarray:
         """Past and action chunks [B, 2 * frames, frame_dim] of some observations."""
         command_rows = self.start[rows, None] + np.arange(2 * frames)
-        return self.commands[command_rows]
+        past = self.executed[command_rows[:, :frames]]
+        return np.concatenate([past, self.commands[command_rows[:, frames:]]], axis=1)
 
     def kinds(self, rows: np.ndarray) -> np.ndarray:
         """Index of the data set of some observations [B]."""
@@ -103,6 +109,7 @@ def load(
     """
     decoded: list[np.ndarray] = []
     commands: list[np.ndarray] = []
+    executed: list[np.ndarray] = []
     start: list[np.ndarray] = []
     source: list[np.ndarray] = []
     seen: list[np.ndarray] = []
@@ -114,10 +121,11 @@ def load(
     for index, each in enumerate(recorded):
         episodes = each.source.stored
         has_camera = np.array([camera in each.source.cameras for camera in config.cameras])
-        for stored, rows in zip(episodes, each.commands, strict=True):
+        for stored, rows, done in zip(episodes, each.commands, each.executed, strict=True):
             count = pictures.observed(stored, stride)
             episode_rows = padded(rows, config.frames)
             commands.append(episode_rows)
+            executed.append(episode_rows if done is rows else padded(done, config.frames))
             start.append(row + stride * np.arange(count))
             source.append(np.full(count, len(kind)))
             seen.append(np.repeat(has_camera[None], count, 0))
@@ -127,11 +135,14 @@ def load(
             episode_names.append(stored.name)
             row += len(episode_rows)
         decoded.append(pictures.decoded(episodes, config, stride, cache))
+    all_commands = np.concatenate(commands)
+    as_commanded = all(done is rows for done, rows in zip(executed, commands, strict=True))
     return Demonstrations(
         recorded=tuple(recorded),
         images=Pictures(decoded),
         seen=np.concatenate(seen),
-        commands=np.concatenate(commands),
+        commands=all_commands,
+        executed=all_commands if as_commanded else np.concatenate(executed),
         start=np.concatenate(start),
         source=np.concatenate(source),
         kind=np.array(kind),
@@ -165,13 +176,22 @@ def read(source: DataSource, config: VlaConfig, codec: Codec) -> Recorded:
         )
     _check_pictures(source, config)
     robot = Frames(config, source.bodies, codec)
-    commands = tuple(_commands(stored.name, stored.read(), robot) for stored in source.stored)
+    commands: list[np.ndarray] = []
+    executed: list[np.ndarray] = []
+    for stored in source.stored:
+        episode = stored.read()
+        wanted = _commands(stored.name, episode, episode.action, robot)
+        done = wanted
+        if episode.executed:
+            done = _commands(stored.name, episode, episode.executed, robot)
+        commands.append(wanted)
+        executed.append(done)
     # With the poses at both ends repeated, as windows contain them.
     together = np.concatenate([padded(rows, config.frames) for rows in commands])
     moments: dict[str, Moments] = {}
     for block in robot.blocks:
         moments[block.name] = normalise.moments(together[:, block.columns])
-    return Recorded(source, robot, commands, moments)
+    return Recorded(source, robot, tuple(commands), tuple(executed), moments)
 
 
 def _check_pictures(source: DataSource, config: VlaConfig) -> None:
@@ -195,9 +215,14 @@ def padded(rows: np.ndarray, frames: int) -> np.ndarray:
     return np.concatenate([before, rows[1:], after])
 
 
-def _commands(name: str, episode: Episode, robot: Frames) -> np.ndarray:
-    """Raw frames [1 + F, frame_dim] of an episode: the pose measured at the start, then all
-    commands.
+def _commands(
+    name: str,
+    episode: Episode,
+    rows: Mapping[Side, Mapping[Part, np.ndarray]],
+    robot: Frames,
+) -> np.ndarray:
+    """Raw frames [1 + F, frame_dim] of an episode: the pose measured at the start, then all rows
+    [F, J] rad by side and part, those that were wanted or those that were executed.
     """
     positions: dict[Side, dict[Part, np.ndarray]] = {}
     for side, body in robot.bodies.items():
@@ -206,7 +231,7 @@ def _commands(name: str, episode: Episode, robot: Frames) -> np.ndarray:
             joints = list(episode.info.joints[side][part])
             order = [joints.index(joint) for joint in wanted]
             first = episode.measured[side][part][:1]
-            values = np.concatenate([first, episode.action[side][part]])[:, order]
+            values = np.concatenate([first, rows[side][part]])[:, order]
             if not np.isfinite(values).all():
                 raise XlvlaError(
                     f"{name}: commands of the {side} {part} hold a number that is not finite"
