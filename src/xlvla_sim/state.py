@@ -72,6 +72,16 @@ class State:
             for a, b in self.data.contact.geom[: self.data.ncon].tolist()
         )
 
+    def touched_by_robot(self) -> set[str]:
+        """Names of the bodies that an arm or hand touches."""
+        robots = frozenset[int]().union(*self._robot_geoms.values())
+        touched: set[int] = set()
+        for pair in self.data.contact.geom[: self.data.ncon].tolist():
+            if not robots.isdisjoint(pair):
+                touched.update(pair)
+        bodies = {self.model.geom_bodyid[geom] for geom in touched - robots}
+        return {self.model.body(body).name for body in bodies}
+
     def touches(self, a: str, b: str) -> bool:
         contacts = self.data.contact.geom[: self.data.ncon]
         touching = np.sort(self.model.geom_bodyid[contacts], axis=1)

@@ -19,6 +19,7 @@ from xlvla.rig import Rig
 from xlvla.types import Side
 from xlvla_cli.dataclass_options import options_of
 from xlvla_cli.eval.choice import EvaluationChoice
+from xlvla_cli.eval.trial import video_path
 from xlvla_cli.options import Fresh
 
 if TYPE_CHECKING:
@@ -43,17 +44,33 @@ def evaluate(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for results.json, table.md, heatmap.png and videos; finished trials "
-            "are not repeated."
+            help="Folder for results.json, table.md, heatmap.png, videos and failures.html; "
+            "finished trials are not repeated."
         ),
     ] = OUT,
     fresh: Fresh = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Play nothing: compare two such folders over the trials that are in both.",
+            metavar="FOLDER FOLDER",
+        ),
+    ] = None,
     choice: Mapping[str, Any],
 ) -> None:
     """Count successes by task and hand; the same seed gives the same episode."""
     from xlvla import holdout as pairs
     from xlvla_cli.eval.outcome_file import OutcomeFile
 
+    if compare is not None:
+        if choice:
+            given = ", ".join(f"--{name}" for name in choice)
+            raise XlvlaError(f"--compare plays nothing: leave out {given}")
+        from xlvla import screen
+        from xlvla_cli.eval import comparison
+
+        comparison.compare(*compare, screen.console())
+        return
     plan = EvaluationChoice(**choice)
     film = _film(plan.videos, plan.ros)
     if plan.ros and (plan.policy == "expert" or plan.engine != "local" or film != "none"):
@@ -203,7 +220,7 @@ def _play_all(
         bar = progress.add_task("trials", total=len(trials), completed=done)
         for trial, result in played:
             if result.film is not None:
-                _save(result.film, _video(trial, out))
+                _save(result.film, video_path(trial, out))
             outcome_file.enter(trial, result.outcome)
             progress.console.print(_line(trial, result.outcome))
             progress.advance(bar)
@@ -228,11 +245,7 @@ def finished(trial: Trial, outcome_file: OutcomeFile, out: Path) -> bool:
     outcome = outcome_file.outcomes.get(trial.key)
     if outcome is None:
         return False
-    return not trial.films(outcome.success) or _video(trial, out).is_file()
-
-
-def _video(trial: Trial, out: Path) -> Path:
-    return out / "videos" / f"{trial.actor}-{trial.name}.mp4"
+    return not trial.films(outcome.success) or video_path(trial, out).is_file()
 
 
 def _save(film: bytes, path: Path) -> None:
@@ -247,7 +260,8 @@ def _line(trial: Trial, outcome: Outcome) -> Text:
     verdict = ("success", "green") if outcome.success else ("failure", "red")
     name = f"{code(trial.task):4} {'+'.join(trial.hands):16} seed {trial.seed}"
     facts = f"stage {outcome.stage:.2f}  {outcome.time_s:5.1f} s  {outcome.text}"
-    return styled(f"{name}  ", verdict, f"  {facts}")
+    kind = f" ({outcome.kind})" if outcome.kind else ""
+    return styled(f"{name}  ", verdict, f"  {facts}{kind}")
 
 
 def _report(
@@ -256,6 +270,7 @@ def _report(
     """Shows the table and writes it in three ways."""
     from xlvla import __version__, screen
     from xlvla.codec import Codec
+    from xlvla_cli.eval import failures_page
     from xlvla_cli.eval.heatmap import draw
     from xlvla_cli.eval.table import table
     from xlvla_cli.eval.trial import world_digest
@@ -277,9 +292,11 @@ def _report(
     (out / "table.md").write_text("\n".join(results.markdown()) + "\n")
     title = f"{Path(policy).name}, {results.cells[0].rate.trials} trials per cell"
     draw(results, out / "heatmap.png", title)
+    failures_page.write(outcomes, title, out)
     console = screen.console()
     _show(results, console)
-    console.print(f"written: {out}/results.json, table.md, heatmap.png", highlight=False)
+    written = f"results.json, table.md, heatmap.png, {failures_page.FILE}"
+    console.print(f"written: {out}/{written}", highlight=False)
 
 
 def _show(results: Table, console: Console) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError, unknown
+from xlvla_cli.eval.failure import UNTOLD
 from xlvla_cli.eval.play import play
 from xlvla_cli.eval.trial import Outcome, Result, Trial
 
@@ -105,7 +106,8 @@ def _outcome(session: Session, trial: Trial) -> Outcome:
                     f"the simulation played seed {status.seed} instead of {trial.seed}"
                 )
             time_s = round(status.duration_s, 2)
-            return Outcome(status.success, status.stage, time_s, status.text)
+            kind = "" if status.success else UNTOLD
+            return Outcome(status.success, status.stage, time_s, status.text, kind)
     raise AssertionError("an episode ends with its result")
 
 

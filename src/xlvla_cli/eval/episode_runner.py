@@ -14,11 +14,13 @@ from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
+from xlvla_cli.eval import failure
 from xlvla_cli.eval.trial import Outcome
 
 if TYPE_CHECKING:
     from xlvla_cli.eval.roughness import Arrival
     from xlvla_drivers.motion.rig_motion import RigMotion
+    from xlvla_sim.witness import Facts
     from xlvla_sim.world import World
 
 SETTLE_S = 0.5
@@ -71,8 +73,10 @@ class EpisodeRunner:
         before.
         """
         from xlvla_drivers.motion.rig_motion import RigMotion
+        from xlvla_sim.witness import Witness
 
         self.world.reset(seed)
+        witness = Witness(self.world)
         motion = RigMotion(self.rig)
         self.commanded = {side: [self._measured(side)] for side in self.rig.sides}
         self.sent = []
@@ -98,20 +102,29 @@ class EpisodeRunner:
             self.world.step(self.period_s)
             if tick % self.frame_ticks == 0:
                 self.seen.append(self.world.data.qpos.copy())
+                witness.look()
             tick += 1
             if outcome is None and self.world.status().done:
-                outcome = self._outcome()
+                outcome = self._outcome(witness.facts)
                 settle_s = SETTLE_S if settle else 0.0
                 last = tick + round(settle_s / self.period_s)
         assert outcome is not None
         return outcome
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, facts: Facts) -> Outcome:
         status = self.world.status()
+        stages = [stage.text for stage in self.world.task.stages]
         text = status.text
         if self._troubles:
             text += f"; {len(self._troubles)} times no chunk: {self._troubles[0]}"
-        return Outcome(status.success, status.stage, round(self.world.time_s, 2), text)
+        return Outcome(
+            status.success,
+            status.stage,
+            round(self.world.time_s, 2),
+            text,
+            failure.kind(status, stages, facts),
+            failure.words(facts),
+        )
 
     def _decide(self, now_s: float) -> Chunk | None:
         """The next chunk; None where the policy has none, as on the robot, which then plays on what

@@ -52,5 +52,6 @@ class OutcomeFile:
 
 
 def _outcome(line: dict[str, Any]) -> Outcome:
-    values = {field.name: line[field.name] for field in fields(Outcome)}
+    # A line of an older version has less.
+    values = {field.name: line[field.name] for field in fields(Outcome) if field.name in line}
     return Outcome(**values)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xlvla.errors import XlvlaError
 from xlvla.types import CHUNK_HZ
+from xlvla_cli.eval import failure
 from xlvla_cli.eval.trial import Outcome, Result, Trial
 
 if TYPE_CHECKING:
@@ -42,15 +43,24 @@ def _play_policy(trial: Trial) -> Result:
 
 def _play_expert(trial: Trial) -> Result:
     from xlvla_sim.demonstration import demonstrate
+    from xlvla_sim.witness import Witness
 
     world, expert = _kept("expert", trial.rig, lambda: _expert(trial), trial.film)
     seen: list[np.ndarray] = []
+    witness: Witness | None = None
+
+    def watch(world: World) -> None:
+        nonlocal witness
+        witness = witness or Witness(world)
+        witness.look()
+        seen.append(world.data.qpos.copy())
+
     try:
         shown = demonstrate(
             world,
             expert,
             trial.seed,
-            watch=lambda world: seen.append(world.data.qpos.copy()),
+            watch=watch,
             pictures=False,
         )
         success = shown.good
@@ -60,7 +70,14 @@ def _play_expert(trial: Trial) -> Result:
         success = False
         status = world.status()
         text = str(error)
-    outcome = Outcome(success, status.stage, round(world.time_s, 2), text)
+    # Where no way could be planned, nothing has happened.
+    facts = (witness or Witness(world)).facts
+    kind = failure.kind(status, [stage.text for stage in world.task.stages], facts)
+    if status.success and not success:
+        kind = failure.UNDONE
+    outcome = Outcome(
+        success, status.stage, round(world.time_s, 2), text, kind, failure.words(facts)
+    )
     return Result(outcome, _film(trial, outcome, world, seen))
 
 

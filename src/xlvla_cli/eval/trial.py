@@ -68,14 +68,26 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended; `stage` is the share of the task's stages reached, `text` the task's
-    status.
+    """How a trial ended.
+
+    Args:
+        stage: share of the task's stages reached.
+        text: the task's status.
+        kind: of a failure, one of `xlvla_cli.eval.failure.KINDS`; '' of a success.
+        facts: what happened to which thing and when, in words.
     """
 
     success: bool
     stage: float
     time_s: float
     text: str
+    kind: str = ""
+    facts: str = ""
+
+
+def video_path(trial: Trial, folder: Path) -> Path:
+    """Where an evaluation in a folder keeps the film of a trial."""
+    return folder / "videos" / f"{trial.actor}-{trial.name}.mp4"
 
 
 @dataclass(frozen=True)
