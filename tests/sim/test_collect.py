@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
 from xlvla_cli.sim import collect as command
+from xlvla_cli.sim.estimate import Estimate, estimate, refuse_full, spoken
 from xlvla_data import store
 from xlvla_data.episode import Episode
 
@@ -164,3 +165,33 @@ def test_a_holdout_that_leaves_nothing_is_refused(tmp_path):
     options = ["--task", "PC", "--hands", "xhand", "--holdout", "xhand:PC"]
     _, _, error = collect(tmp_path, *options)
     assert "--holdout xhand:PC leaves no episode" in str(error)
+
+
+def test_what_is_left_takes_the_longer_the_more_time_its_tasks_allow(tmp_path):
+    tried = Estimate(seconds=6.0, size=2e6)
+    left = estimate(tried, 15.0, [15.0] * 100 + [30.0] * 50, workers=2)
+    assert (left.seconds, left.size) == (600.0, 400e6)
+    line = left.line(150, 2, int(45e9))
+    assert line == "150 episodes to go: about 10 min with 2 processes and 0.4 GB, 45 GB are free"
+    assert [spoken(s) for s in (20, 3599, 7800)] == ["20 s", "1 h 0 min", "2 h 10 min"]
+    assert refuse_full(tmp_path, left) > 0
+    with pytest.raises(XlvlaError, match=r"GB free and the rest takes about 1000000\.0 GB"):
+        refuse_full(tmp_path, Estimate(1.0, 1e15))
+
+
+def test_the_first_episodes_tell_what_the_others_take(tmp_path, capsys):
+    one_arm = str(Path(__file__).parents[2] / "examples" / "one_arm.yaml")
+    # It needs two arms, so every episode fails at once.
+    made = command.jobs(one_arm, ("push_cans",), ("inspire",), 8, 0.0, 0, NOTHING)
+    state = command.CollectionState(tmp_path)
+    assert command.try_first(made, state, tmp_path, workers=1) == made[command.TRIED :]
+    assert len(state.dropped) == command.TRIED
+    assert "what the others take is not known" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_two_episodes_are_enough_to_tell_what_the_others_take(tmp_path, capsys):
+    made = jobs("xhand", episodes=8, mixed=0.0)
+    left = command.try_first(made, command.CollectionState(tmp_path), tmp_path, workers=1)
+    assert left == made[2:] and len(store.find(tmp_path)) == 2
+    assert "6 episodes to go: about " in capsys.readouterr().out

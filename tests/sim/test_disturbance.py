@@ -121,6 +121,7 @@ def test_which_episodes_are_disturbed_depends_on_their_number_and_the_share():
     assert {job.disturb for job in jobs(0.0)} == {None}
 
 
+@pytest.mark.long
 def test_a_disturbed_episode_keeps_the_plan_what_was_executed_and_what_was_disturbed(tmp_path):
     job = jobs(1.0, episodes=1)[0]
     command.CollectionState(tmp_path).enter(job.key, command.collect_one(job))

@@ -72,6 +72,6 @@ def words(facts: Facts) -> str:
     ):
         for thing, time_s in times.items():
             came.append((time_s, f"{thing} {what} at {time_s:.1f} s"))
-    lines = [line for _, line in sorted(came)]
+    lines = [line for _, line in sorted(came, key=lambda entry: entry[0])]
     lines.append(f"arms still for the last {facts.still_s:.1f} s")
     return ", ".join(lines)

@@ -119,7 +119,7 @@ def collect(
     processes = workers or cores()
     left = waiting
     if len(waiting) > FEW * processes:
-        left = _say_what_it_takes(waiting, collection, out, processes)
+        left = try_first(waiting, collection, out, processes)
     _play(all_jobs, left, collection, processes)
     minutes = (time.monotonic() - began) / 60
     _report(all_jobs, collection, out)
@@ -221,7 +221,7 @@ def _read_dropped(file: Path) -> dict[str, str]:
         return {str(key): str(reason) for key, reason in dropped.items()}
 
 
-def _say_what_it_takes(
+def try_first(
     waiting: Sequence[Job], collection: CollectionState, out: Path, workers: int
 ) -> Sequence[Job]:
     """Collects the first episodes, and says by them what the others take, which are returned."""
