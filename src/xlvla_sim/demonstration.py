@@ -10,6 +10,7 @@ import numpy as np
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.disturbance import Stretch, disturbed
 from xlvla_sim.expert import Expert, Script, play_frame
+from xlvla_sim.miss import Miss
 from xlvla_sim.task import TaskStatus
 from xlvla_sim.variation import USUAL, WIDE, Variation
 from xlvla_sim.world import World
@@ -54,12 +55,14 @@ def demonstrate(
     watch: Callable[[World], None] | None = None,
     pictures: bool = True,
     disturb: bool = False,
+    miss_m: float = 0.0,
 ) -> Demonstration:
     """Plays one episode until the plan is done or the task is lost; `watch` is called at the start
     of every frame.
 
     Without `pictures` none are drawn, even if the world renders. With `disturb` the commands are
-    disturbed, and the world is varied more.
+    disturbed, and the world is varied more. With `miss_m` hands come so far beside where the plan
+    wants them [m].
 
     Raises:
         XlvlaError: an arm cannot follow the plan.
@@ -76,7 +79,8 @@ def demonstrate(
     stretches: list[Stretch] = []
     # Of its own, so that the expert plans the same as without.
     chance = np.random.default_rng([seed, 3])
-    for script in expert.scripts(world, rng):
+    miss = Miss(miss_m, np.random.default_rng([seed, 5])) if miss_m else None
+    for script in expert.scripts(world, rng, miss):
         wanted.append(script)
         if disturb:
             script, added = disturbed(script, expert, chance, world.time_s)

@@ -16,6 +16,7 @@ from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, Part, Side, scoped
 from xlvla_sim import wrist
 from xlvla_sim.grasp import Grasps
+from xlvla_sim.miss import Miss
 from xlvla_sim.task import Segment, WayPoint
 from xlvla_sim.world import World
 
@@ -122,9 +123,11 @@ class Expert:
             positions.update(zip(names, angles, strict=True))
         return positions
 
-    def scripts(self, world: World, rng: np.random.Generator) -> Iterator[Script]:
-        """Commands of one segment of the task's plan after the other; each must be played before
-        the next is asked for.
+    def scripts(
+        self, world: World, rng: np.random.Generator, miss: Miss | None = None
+    ) -> Iterator[Script]:
+        """Commands of one segment of the task's plan after the other, or of one that misses its
+        places; each must be played before the next is asked for.
 
         Raises:
             XlvlaError: an arm cannot follow, or the plan needs a side that the rig does not have.
@@ -133,6 +136,8 @@ class Expert:
         begins = True
         for segment in world.task.plan(world.state, rng):
             self._refuse_missing(segment)
+            if miss is not None:
+                segment = miss.off(segment)
             detours: dict[Side, np.ndarray] = {side: np.zeros(3) for side in stands}
             if begins:
                 # About half of the plans begin with a small detour: no two ways are the same.

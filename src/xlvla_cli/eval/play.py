@@ -62,6 +62,7 @@ def _play_expert(trial: Trial) -> Result:
             trial.seed,
             watch=watch,
             pictures=False,
+            miss_m=trial.miss_m,
         )
         success = shown.good
         status = shown.status

@@ -34,6 +34,7 @@ class Trial:
         film: of which trials pictures are wanted.
         mark: names everything that may change the outcome but the seed: weights, codec, rig, delay,
             code of the world.
+        miss_m: how far beside where the expert's plan wants them its hands come.
     """
 
     rig: Rig
@@ -43,6 +44,7 @@ class Trial:
     threads: int = 1
     film: Film = "none"
     mark: str = ""
+    miss_m: float = 0.0
 
     @property
     def task(self) -> str:
