@@ -121,6 +121,9 @@ def _common(root: Path, sources: Sequence[Dataset]) -> Common:
         ]
         if len(alike) == len(every):
             features[key] = _as_written(first.features[key], first.fps)
+        elif key == store.EXECUTED and len(alike) == len(having) and there in (None, *having):
+            # Where nothing was disturbed, the action was executed.
+            features[key] = having[0].info.features[key]
         elif having:
             having_names = ", ".join(data.root.name for data in having)
             why = "differs between" if len(having) == len(every) else "is only in"
@@ -238,6 +241,8 @@ def _put(writer: Writer, stored: Stored, common: Common) -> None:
     if common.codec is not None:
         keys = [key for key in keys if not key.startswith(store.LATENT)]
     columns = data.columns(row, *keys)
+    if store.EXECUTED in writer.info.vectors and store.EXECUTED not in columns:
+        columns[store.EXECUTED] = columns[layout.ACTION]
     table_row = dict(data.table_row(row))
     if common.codec is not None:
         hands = stored.read().action

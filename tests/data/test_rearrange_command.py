@@ -97,6 +97,36 @@ def test_a_data_set_is_not_merged_into_itself_nor_with_other_features(folders, t
     assert not (tmp_path / "to").exists()
 
 
+def test_disturbed_and_other_episodes_are_merged_each_with_what_was_executed(folders, tmp_path):
+    odd = store.Store(tmp_path / "odd")
+    plan = made_episodes.episode(9, session="monday", recording="odd", disturbed="left arm 0-1 s")
+    executed = {
+        side: {part: rows * 0.99 for part, rows in parts.items()}
+        for side, parts in plan.action.items()
+    }
+    odd.add(made_episodes.replace(plan, executed=executed))
+    for first, second in ((odd.root, folders[0]), (folders[0], odd.root)):
+        to = tmp_path / f"to_{first.name}"
+        text, _ = run("merge", first, second, "--to", to)
+        assert "left out" not in text and run("check", to, "--quick")[1] == 0
+        merged = {stored.key: stored for stored in store.find(to)}
+        assert merged["monday/odd"].disturbed == "left arm 0-1 s"
+        assert merged["monday/episode_000000"].disturbed is None
+        for key, stored in merged.items():
+            read = stored.read()
+            wanted = executed if key == "monday/odd" else read.action
+            for side in ("left", "right"):
+                assert np.allclose(read.executed[side]["hand"], wanted[side]["hand"], atol=1e-6)
+
+
+def test_an_executed_command_beyond_the_limits_is_found(tmp_path):
+    plan = made_episodes.episode(9, session="monday", recording="odd")
+    beyond = {side: {**parts, "arm": parts["arm"] + 10} for side, parts in plan.action.items()}
+    store.Store(tmp_path).add(made_episodes.replace(plan, executed=beyond))
+    text, code = run("check", tmp_path, "--quick")
+    assert code == 1 and "'executed' out of limits" in text
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -14,8 +14,9 @@ from xlvla_data.bodies import Range
 from xlvla_data.convert import FRAME, STAMPS, AgeLimits
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Info
+from xlvla_data.store import EXECUTED
 
-BEYOND = {layout.ACTION: 1e-3, layout.STATE: 0.05}
+BEYOND = {layout.ACTION: 1e-3, layout.STATE: 0.05, EXECUTED: 1e-3}
 """How far beyond a limit [rad] a number may be: encoders are a little wrong there."""
 
 FASTER = 1.5
@@ -31,7 +32,7 @@ def findings(info: Info, ranges: Mapping[str, Range], columns: Columns) -> Itera
         wrong = np.flatnonzero(~np.isfinite(rows).all(1))
         if wrong.size:
             yield f"'{key}' is not finite in {len(wrong)} frames, first {wrong[0]}"
-    for key in (layout.ACTION, layout.STATE):
+    for key in BEYOND:
         if key not in info.vectors:
             continue
         names = info.features[key].names
