@@ -14,7 +14,7 @@ from xlvla.errors import XlvlaError
 from xlvla_cli import eval as command
 from xlvla_cli.eval import failures_page
 from xlvla_cli.eval.comparison import Pair, difference, mcnemar
-from xlvla_cli.eval.failure import KINDS, kind, words
+from xlvla_cli.eval.failure import KINDS, kind_of, words
 from xlvla_cli.eval.trial import Outcome, video_path
 from xlvla_sim.task import TaskStatus
 from xlvla_sim.witness import Facts, Witness
@@ -50,11 +50,11 @@ def facts(touched=(), lifted=(), dropped=(), still_s=0.0) -> Facts:
 )
 def test_a_failure_is_of_the_kind_that_its_facts_tell(wanted, stage, text, found):
     status = TaskStatus(False, stage, True, text)
-    assert kind(status, LIFTING, found) == wanted and wanted in KINDS
+    assert kind_of(status, LIFTING, found) == wanted and wanted in KINDS
 
 
 def test_a_success_is_of_no_kind():
-    assert kind(TaskStatus(True, 1.0, True, "success"), LIFTING, facts(["can"])) == ""
+    assert kind_of(TaskStatus(True, 1.0, True, "success"), LIFTING, facts(["can"])) == ""
 
 
 def test_a_witness_sees_what_is_touched_lifted_and_dropped_and_when_arms_stand_still():
@@ -118,7 +118,7 @@ def test_the_page_has_a_film_of_every_failure_by_kind_and_by_how_far_it_came(tmp
     page = (tmp_path / failures_page.FILE).read_text()
     shown = re.findall(r"came to (\d+)% of the stages in", page)
     assert shown == ["25", "50", "75"], "the most frequent kind first, and in it the least far"
-    assert page.count("<video") == 1 and f'src="videos/{film.name}"' in page
+    assert page.count("<video") == 1 and f'src="videos/{film.name}#t=' in page
     assert "no film" in page and "a &lt;b&gt;" in page and '<h2 id="not-told">not told: 1' in page
     assert "can_left touched at 2.0 s" in page and KINDS["froze"] in page
 

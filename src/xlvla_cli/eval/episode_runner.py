@@ -14,7 +14,7 @@ from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
-from xlvla_cli.eval import failure
+from xlvla_cli.eval.failure import kind_of, words
 from xlvla_cli.eval.trial import Outcome
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class EpisodeRunner:
             status.stage,
             round(self.world.time_s, 2),
             text,
-            failure.kind(status, stages, facts),
-            failure.words(facts),
+            kind_of(status, stages, facts),
+            words(facts),
         )
 
     def _decide(self, now_s: float) -> Chunk | None:

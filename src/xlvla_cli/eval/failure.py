@@ -38,7 +38,7 @@ LIFT = ("lift", "take")
 """Words that stages begin with in which a thing is to be lifted."""
 
 
-def kind(status: TaskStatus, stages: Sequence[str], facts: Facts) -> str:
+def kind_of(status: TaskStatus, stages: Sequence[str], facts: Facts) -> str:
     """The kind of a failure; '' of a success. `stages` are the texts of the task's stages in
     order.
     """

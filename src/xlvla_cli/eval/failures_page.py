@@ -13,6 +13,9 @@ from xlvla_cli.eval.trial import Outcome, Trial, video_path
 
 FILE = "failures.html"
 
+SHOWN = "#t=0.1"
+"""What a film that was not begun shows: its first pictures, instead of nothing."""
+
 Failure = tuple[Trial, Outcome]
 
 CSS = """
@@ -94,7 +97,7 @@ def _film(trial: Trial, outcome: Outcome, folder: Path) -> str:
     shown = "<div class=none>no film</div>"
     if path.is_file():
         source = escape(path.relative_to(folder).as_posix())
-        shown = f'<video controls muted preload=metadata src="{source}"></video>'
+        shown = f'<video controls muted preload=metadata src="{source}{SHOWN}"></video>'
     name = f"{code(trial.task)} {'+'.join(trial.hands)}, seed {trial.seed}"
     came = f"came to {outcome.stage:.0%} of the stages in {outcome.time_s:.1f} s: {outcome.text}"
     caption = f"<b>{escape(name)}</b>{escape(came)}<br>{escape(outcome.facts)}"

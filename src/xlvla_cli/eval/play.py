@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xlvla.errors import XlvlaError
 from xlvla.types import CHUNK_HZ
-from xlvla_cli.eval import failure
+from xlvla_cli.eval.failure import UNDONE, kind_of, words
 from xlvla_cli.eval.trial import Outcome, Result, Trial
 
 if TYPE_CHECKING:
@@ -73,12 +73,10 @@ def _play_expert(trial: Trial) -> Result:
         text = str(error)
     # Where no way could be planned, nothing has happened.
     facts = (witness or Witness(world)).facts
-    kind = failure.kind(status, [stage.text for stage in world.task.stages], facts)
+    kind = kind_of(status, [stage.text for stage in world.task.stages], facts)
     if status.success and not success:
-        kind = failure.UNDONE
-    outcome = Outcome(
-        success, status.stage, round(world.time_s, 2), text, kind, failure.words(facts)
-    )
+        kind = UNDONE
+    outcome = Outcome(success, status.stage, round(world.time_s, 2), text, kind, words(facts))
     return Result(outcome, _film(trial, outcome, world, seen))
 
 
