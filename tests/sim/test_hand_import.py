@@ -273,6 +273,15 @@ def test_strange_files_end_in_one_line(maker_folder, tmp_path, change, line):
     assert line in "\n".join(said)
 
 
+def test_all_joints_without_limits_are_asked_for_at_once(maker_folder):
+    file = maker_folder / "endless.urdf"
+    text = maker_files.urdf(maker_files.RIGHT, "right")
+    file.write_text(text.replace('lower="0" upper="1.4"', ""))
+    asked = "joints 'R_index_mcp', 'R_middle_mcp', 'R_ring_mcp' have no limits: give them by "
+    with pytest.raises(XlvlaError, match=f"{asked}--limit R_index_mcp=LOW,HIGH --limit R_middle"):
+        importer.side_of(file, Maker(), Choices(), lambda line: None)
+
+
 def test_limits_that_a_file_lacks_can_be_given(maker_folder):
     file = maker_folder / "unlimited.urdf"
     text = maker_files.urdf(maker_files.RIGHT, "right")
@@ -347,12 +356,20 @@ def test_what_follows_a_joint_stays_within_its_own_limits(tmp_path, limits, line
     assert line in "\n".join(said)
 
 
-@pytest.mark.parametrize("tag", ["mujocoinclude", "mujoco"])
-def test_a_part_of_a_model_names_the_files_that_include_it(tmp_path, tag):
+BODY = '<body name="base"><geom type="mesh" mesh="base"/></body>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<mujocoinclude>{BODY}</mujocoinclude>",
+        f"<mujoco><worldbody>{BODY}</worldbody></mujoco>",
+        f"<mujoco>{BODY}</mujoco>",
+    ],
+)
+def test_a_part_of_a_model_names_the_files_that_include_it(tmp_path, text):
     part = tmp_path / "part.xml"
-    body = '<body name="base"><geom type="mesh" mesh="base"/></body>'
-    inside = body if tag == "mujocoinclude" else f"<worldbody>{body}</worldbody>"
-    part.write_text(f"<{tag}>{inside}</{tag}>")
+    part.write_text(text)
     whole = tmp_path / "whole.xml"
     whole.write_text('<mujoco><worldbody><include file="part.xml"/></worldbody></mujoco>')
     with pytest.raises(XlvlaError, match=f"it is part of {re.escape(str(whole))}: import one"):

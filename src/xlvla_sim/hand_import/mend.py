@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,7 @@ def mended(
         XlvlaError: a joint has no limits, or they cannot be meant.
     """
     notes = list(tree.notes)
+    _refuse_endless([joint for joint in tree.joints if joint.free and joint.name not in limits])
     joints = [_ranged(joint, limits, notes) for joint in tree.joints]
     _fix_followers(joints, notes)
     speeds = (usual.velocity_rad_s, usual.velocity_m_s)
@@ -76,16 +77,23 @@ def mended(
     return replace(tree, links=links, joints=tuple(joints), notes=tuple(notes))
 
 
+def _refuse_endless(joints: Sequence[Joint]) -> None:
+    """Raises XlvlaError where joints have no limits, all of them in one line."""
+    endless = [joint for joint in joints if not np.isfinite([joint.lower, joint.upper]).all()]
+    if not endless:
+        return
+    names = ", ".join(f"'{joint.name}'" for joint in endless)
+    options = " ".join(f"--limit {joint.name}=LOW,HIGH" for joint in endless)
+    have = "joint {} has" if len(endless) == 1 else "joints {} have"
+    raise XlvlaError(f"{have.format(names)} no limits: give them by {options} in rad or m")
+
+
 def _ranged(joint: Joint, limits: Mapping[str, tuple[float, float]], notes: list[str]) -> Joint:
     if joint.name in limits:
         lower, upper = limits[joint.name]
         joint = replace(joint, lower=lower, upper=upper)
     if not joint.free:
         return joint
-    if not np.isfinite([joint.lower, joint.upper]).all():
-        raise XlvlaError(
-            f"joint '{joint.name}' has no limits: give them by --limit {joint.name}=LOW,HIGH in rad"
-        )
     if joint.lower == joint.upper:
         notes.append(f"joint {joint.name}: its limits are both {joint.lower:g}, so it is fixed")
         pose = joint.pose @ joint.motion(joint.lower)

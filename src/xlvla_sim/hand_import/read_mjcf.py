@@ -52,6 +52,8 @@ def read(
         model = spec.compile()
     except ValueError as error:
         raise _unreadable(file, error) from None
+    if model.nbody == 1:
+        raise XlvlaError(f"{file} holds no bodies{wholes(file)}")
     reader = _Reader(model, file, limits, notes=notes)
     for body in range(1, model.nbody):
         reader.add_body(body)
@@ -427,16 +429,17 @@ class _Reader:
         driven = [number for number in numbers if names[number] in self.driven]
         master = driven[0] if driven else numbers[0]
         weights = dict(path)
+        called = self._name(mujoco.mjtObj.mjOBJ_TENDON, tendon)
         for number in numbers:
-            if number == master or self.joints[names[number]].mimic:
+            if number == master:
                 continue
             ratio = weights[number] / weights[master]
             factor = ratio if by == "one actuator" else -1 / ratio
-            self._follow(names[number], names[master], factor, 0.0)
-            self.notes.append(
-                f"joint {names[number]} follows {names[master]} {factor:+.3g} times: the tendon "
-                f"{self._name(mujoco.mjtObj.mjOBJ_TENDON, tendon)} couples them by {by}"
-            )
+            if self._follow(names[number], names[master], factor, 0.0):
+                self.notes.append(
+                    f"joint {names[number]} follows {names[master]} {factor:+.3g} times: the "
+                    f"tendon {called} couples them by {by}"
+                )
 
     def _is_tight(self, tendon: int) -> bool:
         """Whether a tendon's limits leave so little that its two joints move together."""
@@ -460,15 +463,17 @@ class _Reader:
                 path.append((int(model.wrap_objid[wrap]), float(model.wrap_prm[wrap])))
         return path
 
-    def _follow(self, slave: str, master: str, factor: float, offset: float) -> None:
+    def _follow(self, slave: str, master: str, factor: float, offset: float) -> bool:
+        """Couples two joints; False where the first follows one already, or is followed by it."""
         if self.joints[slave].mimic or slave == master or abs(factor) < 1e-9:
-            return
+            return False
         top = self.joints[master]
         while top.mimic:
             if top.mimic.joint == slave:
-                return
+                return False
             top = self.joints[top.mimic.joint]
         self.joints[slave] = replace(self.joints[slave], mimic=Mimic(master, factor, offset))
+        return True
 
     def _fix(self, name: str, value: float, by: str) -> None:
         joint = self.joints[name]
