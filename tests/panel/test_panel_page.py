@@ -165,9 +165,7 @@ def test_what_was_pressed_while_the_panel_stood_still_is_not_obeyed(
     until(lambda: sentences.newest() == "Pour the sauce.", "no instruction came")
 
 
-def test_the_state_is_sent_again_and_again_so_that_a_page_knows_when_nothing_comes(
-    browser, stands
-):
+def test_the_state_is_sent_again_and_again_so_that_a_page_knows_when_nothing_comes(browser, stands):
     said = browser.until_text("No robot")
     assert "This page has heard nothing" in said
     browser.until(lambda: browser.until_text("No robot") != said, "it is not sent again")

@@ -225,27 +225,31 @@ def try_first(
     waiting: Sequence[Job], collection: CollectionState, out: Path, workers: int
 ) -> Sequence[Job]:
     """Collects the first episodes, and says by them what the others take, which are returned."""
+    from xlvla import screen
     from xlvla_cli.sim.estimate import Estimate, estimate, refuse_full, size_of
     from xlvla_sim.world import load_task
 
     limits_s = {task: load_task(task).time_limit_s for task in {job.task for job in waiting}}
-    warm = False
-    for count, job in enumerate(waiting[:TRIED], 1):
-        before = size_of(out) if out.is_dir() else 0
-        began = time.monotonic()
-        collection.enter(job.key, collect_one(job))
-        tried = Estimate(time.monotonic() - began, size_of(out) - before)
-        kept = job.key not in collection.dropped
-        if kept and warm:
-            left = waiting[count:]
-            limits_left = [limits_s[job.task] for job in left]
-            estimated = estimate(tried, limits_s[job.task], limits_left, workers)
-            print(estimated.line(len(left), workers, refuse_full(out, estimated)), flush=True)
-            return left
-        # The first one of a world takes the building of it, too.
-        warm = True
-    print(f"the first {TRIED} episodes failed: what the others take is not known", flush=True)
-    return waiting[TRIED:]
+    played = 0
+    estimated: Estimate | None = None
+    with screen.console().status("the first episodes tell what the others take"):
+        while played < TRIED and estimated is None:
+            job = waiting[played]
+            before = size_of(out) if out.is_dir() else 0
+            began = time.monotonic()
+            collection.enter(job.key, collect_one(job))
+            tried = Estimate(time.monotonic() - began, size_of(out) - before)
+            played += 1
+            # The first one of a world takes the building of it, too.
+            if played > 1 and job.key not in collection.dropped:
+                limits_left = [limits_s[other.task] for other in waiting[played:]]
+                estimated = estimate(tried, limits_s[job.task], limits_left, workers)
+    left = waiting[played:]
+    if estimated is None:
+        print(f"the first {played} episodes failed: what the others take is not known", flush=True)
+    else:
+        print(estimated.line(len(left), workers, refuse_full(out, estimated)), flush=True)
+    return left
 
 
 def _play(
