@@ -246,7 +246,8 @@ def try_first(
                 estimated = estimate(tried, limits_s[job.task], limits_left, workers)
     left = waiting[played:]
     if estimated is None:
-        print(f"the first {played} episodes failed: what the others take is not known", flush=True)
+        few = f"too few of the first {played} episodes succeeded"
+        print(f"{few}: what the others take is not known", flush=True)
     else:
         print(estimated.line(len(left), workers, refuse_full(out, estimated)), flush=True)
     return left
