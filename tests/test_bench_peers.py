@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -15,7 +16,7 @@ pytest.importorskip("daqp")
 
 from xlvla.errors import XlvlaError
 from xlvla_cli.bench.peers import bags
-from xlvla_cli.bench.peers.contest import OURS, Standing, compared
+from xlvla_cli.bench.peers.contest import OURS, Standing, compared, core_of
 from xlvla_cli.bench.peers.contests import CONTESTS
 
 ROOT = Path(__file__).parents[1]
@@ -85,3 +86,11 @@ def test_every_package_that_takes_part_comes_with_the_extra():
     extra = re.findall(r'"([a-z0-9-]+)[<>=]', text[text.index("\npeers = [") :].split("]")[0])
     taking_part = {package for contest in CONTESTS for package in contest.packages}
     assert taking_part <= {*extra, "pin"}
+
+
+def test_a_core_that_a_container_has_not_is_one_line():
+    mine = sorted(os.sched_getaffinity(0))
+    assert core_of(None) == mine[0] and core_of(mine[-1]) == mine[-1]
+    beyond = mine[-1] + 1000
+    with pytest.raises(XlvlaError, match=rf"--core {beyond}: this process may use {mine[0]}"):
+        core_of(beyond)

@@ -24,7 +24,10 @@ def peers(
     size: Annotated[
         float, typer.Option(min=0.01, help="Share of the whole work; less is quicker and rougher.")
     ] = 1.0,
-    core: Annotated[int, typer.Option(min=0, help="Processor core that all of it runs on.")] = 0,
+    core: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processor core that all of it runs on; the first if not given."),
+    ] = None,
     out: FiguresOut = None,
 ) -> None:
     """Measure recording, reading, inverse kinematics and the servo step beside public libraries:
@@ -35,11 +38,14 @@ def peers(
 
     from xlvla.screen import Screen
     from xlvla_cli.bench.figures import save
-    from xlvla_cli.bench.peers.contest import compared, versions
+    from xlvla_cli.bench.peers.contest import compared, core_of, versions
     from xlvla_cli.bench.peers.contests import CONTESTS
 
     known = {contest.name: contest for contest in CONTESTS}
     names = list(known) if what == "all" else chosen("contest", what, known)
+    # What is missing is said before anything is measured for minutes.
+    used = versions(known[name] for name in names)
+    core = core_of(core)
     figures: dict[str, object] = {}
     with Screen() as screen:
         for name in names:
@@ -49,7 +55,6 @@ def peers(
                 standings = compared(contest, Path(folder), rounds, size, core, screen.now)
             screen.console.print(_table(contest, standings))
             figures[name] = [standing.figures() for standing in standings]
-    used = versions(known[name] for name in names)
     screen.console.print(", ".join(f"{name} {version}" for name, version in used.items()))
     save(out, {"versions": used, "contests": figures})
 

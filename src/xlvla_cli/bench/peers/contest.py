@@ -121,6 +121,16 @@ def compared(
     return [Standing(who, found, figures[OURS], done[who]) for who, found in figures.items()]
 
 
+def core_of(asked: int | None) -> int:
+    """The core that is asked for, or the first that this process may use: a container may have
+    others than the first of the machine.
+    """
+    mine = sorted(os.sched_getaffinity(0))
+    if asked is not None and asked not in mine:
+        raise XlvlaError(f"--core {asked}: this process may use {', '.join(map(str, mine))}")
+    return mine[0] if asked is None else asked
+
+
 def versions(contests: Iterable[Contest]) -> dict[str, str]:
     """Of all packages that take part."""
     names = {package for contest in contests for package in contest.packages}
