@@ -82,6 +82,12 @@ def test_states_of_motion_lead_to_the_button_that_goes_on():
         authority.engage(True)
 
 
+def test_a_policy_that_was_never_heard_is_not_to_be_started():
+    without = {node: 99.5 for node in NODES if node != "policy"}
+    said = words(seen(engaged().state, heard_s=without), RIG)
+    assert said.button != START_POLICY and "no policy is heard" in said.state
+
+
 def test_teleoperation_leads_to_the_clutch():
     rig = rig_file.load("teleop_keyboard")
     assert words(seen(engaged().state), rig).button == CLOSE_CLUTCH

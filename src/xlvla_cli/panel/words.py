@@ -124,6 +124,12 @@ def _engaged(seen: Seen, rig: Rig) -> Words:
     if source:
         return Words(f"'{source}' drives.", "Watch it.", "busy")
     state = "Ready: engaged, and nobody drives."
+    if rig.policy and not seen.there("policy"):
+        return Words(
+            "Engaged, and no policy is heard.",
+            f"Is the rig run without it? `xlvla run {rig.name}` brings it.",
+            "warning",
+        )
     if rig.policy:
         return Words(state, "Start the policy.", "good", START_POLICY)
     if rig.teleop:
