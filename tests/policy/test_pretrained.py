@@ -182,6 +182,27 @@ def test_what_a_layout_lacks_is_named(reference, tmp_path, layout):
         imported(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_are_read_however_many_bits_they_are_stored_in(reference, tmp_path, dtype):
+    stored = {name: w.to(dtype) for name, w in reference.published().items()}
+    save_file(stored, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"type": "pi0", "chunk_size": 50}')
+    other, done = imported(tmp_path, tmp_path / "ours.safetensors")
+    assert torch.equal(other.state_proj.weight, stored["state_proj.weight"].float())
+    assert not done.differing
+
+
+def test_numbers_that_a_precision_cannot_hold_are_refused(reference, tmp_path):
+    weights = reference.published()
+    weights["state_proj.weight"] = torch.full_like(weights["state_proj.weight"], 1e6)
+    save_file(weights, tmp_path / "model.safetensors")
+    out = tmp_path / "ours.safetensors"
+    with pytest.raises(XlvlaError, match=r"state_proj\.weight holds NaN or infinity as float16"):
+        pretrained.convert(tmp_path, out, SMALL, precision="float16")
+    assert not out.exists()
+    pretrained.convert(tmp_path, out, SMALL, precision="bfloat16")
+
+
 def test_of_an_embedding_and_a_head_that_differ_the_embedding_is_taken_and_said(
     reference, model, tmp_path
 ):
@@ -272,6 +293,30 @@ def of_pi05(folder):
     resaved(folder, "time_mlp_in.weight", torch.zeros(32, 32))
 
 
+def quantised(folder):
+    weight = torch.ones(48, 32, dtype=torch.int8)
+    resaved(folder, f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight", weight)
+
+
+def diverged(folder):
+    weight = torch.full((48, 32), float("nan"))
+    resaved(folder, f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight", weight)
+
+
+def with_a_weight_in_both_shards(folder):
+    name = f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight"
+    other = load_file(folder / "b.safetensors")
+    save_file({**other, name: torch.ones(48, 32)}, folder / "b.safetensors")
+
+
+def of_another_policy(folder):
+    (folder / "config.json").write_text('{"type": "pi0_fast"}')
+
+
+def of_another_model_of_transformers(folder):
+    (folder / "config.json").write_text('{"model_type": "smolvla"}')
+
+
 def resaved(folder, name, tensor):
     """The first shard with another tensor under a name."""
     save_file({**load_file(folder / "a.safetensors"), name: tensor}, folder / "a.safetensors")
@@ -290,6 +335,11 @@ def resaved(folder, name, tensor):
         (of_another_width, r"up_proj.weight is \[48, 31\], this model's is \[48, 32\]"),
         (of_another_depth, "no place for: .*layers.3.mlp.up_proj.weight .a model of another depth"),
         (of_pi05, r"pi0\.5 weights"),
+        (quantised, r"layers\.1\.mlp\.up_proj\.weight is stored as I8: quantised weights"),
+        (diverged, r"layers\.1\.mlp\.up_proj\.weight holds NaN or infinity as float32"),
+        (with_a_weight_in_both_shards, r"up_proj.weight is in two shards: .*a\.s.*b\.s"),
+        (of_another_policy, r"config\.json says that these are weights of 'pi0_fast', not of pi0"),
+        (of_another_model_of_transformers, r"says that these are weights of 'smolvla'"),
     ],
 )
 def test_a_broken_twin_is_refused_in_one_line_and_leaves_nothing_behind(

@@ -29,6 +29,9 @@ Projections = Literal["same", "fresh", "slice"]
 training begins with new ones), or cut to the first numbers that fit.
 """
 
+STORED = ("F64", "F32", "F16", "BF16")
+"""How a weight may be stored; quantised ones mean nothing without their scales."""
+
 COMPARED_ROWS = 8192
 """Rows of two weights that are in memory at once."""
 
@@ -54,7 +57,7 @@ class PublishedWeights:
     """Published weights: a safetensors file, or a folder with one or with shards and their index.
 
     Raises:
-        XlvlaError: no such file, or one that is incomplete or of another kind.
+        XlvlaError: no such file, or one that is incomplete, of another kind or quantised.
     """
 
     def __init__(self, path: Path):
@@ -65,7 +68,15 @@ class PublishedWeights:
             with _opened(file) as weights:
                 self.metadata.update(weights.metadata() or {})
                 for name in weights.keys():  # noqa: SIM118 (a file is no mapping)
-                    self._shapes[name] = tuple(weights.get_slice(name).get_shape())
+                    if name in self._files:
+                        raise XlvlaError(f"{name} is in two shards: {self._files[name]}, {file}")
+                    weight = weights.get_slice(name)
+                    if weight.get_dtype() not in STORED:
+                        raise XlvlaError(
+                            f"{name} is stored as {weight.get_dtype()}: quantised weights are not "
+                            f"read, only {', '.join(STORED)}"
+                        )
+                    self._shapes[name] = tuple(weight.get_shape())
                     self._files[name] = file
         self.names = tuple(self._files)
 
@@ -104,13 +115,15 @@ def convert(
     """Writes the published weights at `path` as a file `start` reads, tensor by tensor.
 
     Raises:
-        XlvlaError: not all of pi0's weights are there, one has another shape, or there is an
-            unknown one.
+        XlvlaError: not all of pi0's weights are there, one has another shape or holds what is no
+            number at this precision, there is an unknown one, or the checkpoint says that it is
+            another policy's.
     """
     shapes = weight_shapes(config)
     dtype = _dtype(precision)
     if projections not in get_args(Projections):
         raise unknown("choice of projections", projections, get_args(Projections))
+    _refuse_other_policies(path)
     source = PublishedWeights(path)
     layout = published.layout(source.names)
     fresh: list[str] = []
@@ -124,7 +137,7 @@ def convert(
     cut = tuple(_misfits(source, wanted, layout.keys, projections))
     entries: list[Entry] = []
     for name, shape in wanted.items():
-        fetch = _fetch(source, layout.keys[name], shape)
+        fetch = _fetch(source, layout.keys[name], shape, dtype)
         entries.append(Entry(name, shape, dtype, fetch))
     card = {
         "format": FORMAT,
@@ -232,10 +245,43 @@ def _fits_into(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
     return all(size <= limit for size, limit in zip(shape, larger, strict=True))
 
 
-def _fetch(source: PublishedWeights, key: str, shape: tuple[int, ...]) -> Callable[[], Tensor]:
-    """Reads a weight, cut to a shape."""
+def _fetch(
+    source: PublishedWeights, key: str, shape: tuple[int, ...], dtype: torch.dtype
+) -> Callable[[], Tensor]:
+    """Reads a weight, cut to a shape, in a precision that holds its numbers."""
     cut = tuple(slice(size) for size in shape)
-    return lambda: source.tensor(key)[cut]
+
+    def fetch() -> Tensor:
+        weight = source.tensor(key)[cut].to(dtype)
+        # Unlike `isfinite`, it needs no memory.
+        smallest, largest = torch.aminmax(weight)
+        if not (smallest.isfinite() and largest.isfinite()):
+            precision = str(dtype).removeprefix("torch.")
+            raise XlvlaError(
+                f"{key} holds NaN or infinity as {precision}: the training diverged, or the "
+                "numbers need bfloat16 or float32"
+            )
+        return weight
+
+    return fetch
+
+
+def _refuse_other_policies(path: Path) -> None:
+    """Refuses a checkpoint whose `config.json` names another policy; openpi's names none."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return
+    if not isinstance(config, dict):
+        return
+    # LeRobot's word, and transformers'.
+    kind = config.get("type", config.get("model_type", "pi0"))
+    if kind != "pi0":
+        raise XlvlaError(
+            f"{folder / 'config.json'} says that these are weights of '{str(kind)[:60]}', not of "
+            "pi0: import pi0 or pi0_base weights"
+        )
 
 
 @contextmanager
