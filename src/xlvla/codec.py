@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from xlvla import catalog
+from xlvla import catalog, checksum
+from xlvla.checksum import CHECKSUM
 from xlvla.errors import XlvlaError, unknown
 from xlvla.files import reading_card
 from xlvla.text import plain
@@ -286,7 +287,9 @@ def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what
 
 
 def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, ModelCard]:
-    """Content and card of a weights file; `command` is what makes one."""
+    """Content and card of a weights file; `command` is what makes one. Files of older versions have
+    no checksum.
+    """
     if not path.is_file():
         raise XlvlaError(
             f"no {kind} weights at {path}: run `{command}`, or name a weights file that exists"
@@ -303,6 +306,11 @@ def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[by
         raise XlvlaError(
             f"{path} is not a {kind} of this version: its format is "
             f"'{about.get('format', 'not given')}', '{form}' is needed"
+        )
+    if CHECKSUM in about and not checksum.intact(content, about[CHECKSUM]):
+        raise XlvlaError(
+            f"{path} was changed after it was written: its weights and its card do not belong "
+            "together"
         )
     with reading_card(path):
         return content, json.loads(about["card"])

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from rows import SIDES, TAUGHT
 from xlvla import catalog, paper
+from xlvla.checksum import CHECKSUM
 from xlvla.codec import SHIPPED, Codec
 from xlvla.errors import XlvlaError
 
@@ -25,6 +26,8 @@ def rewritten(tmp_path, change, **metadata):
     """The shipped weights with their card changed."""
     with safe_open(SHIPPED, "numpy") as file:
         about = dict(file.metadata())
+    # It would not be that of the changed card.
+    about.pop(CHECKSUM, None)
     card = json.loads(about["card"])
     change(card)
     path = tmp_path / "changed.safetensors"
@@ -122,6 +125,21 @@ def test_a_truncated_file_is_refused(tmp_path):
     path = tmp_path / "half.safetensors"
     path.write_bytes(SHIPPED.read_bytes()[:100_000])
     with pytest.raises(XlvlaError, match="not a safetensors file"):
+        Codec.load(path)
+
+
+def test_a_flipped_bit_in_the_numbers_of_an_added_hand_is_noticed(codec, tmp_path):
+    from safetensors.torch import load_file
+
+    from xlvla_policy.latent import weights
+
+    path = tmp_path / "mine.safetensors"
+    weights.save(load_file(SHIPPED), {**codec.card, "latent": codec.hash}, path)
+    assert Codec.load(path).hash == codec.hash
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(XlvlaError, match="was changed after it was written"):
         Codec.load(path)
 
 

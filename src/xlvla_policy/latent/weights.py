@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
+from xlvla import checksum
+from xlvla.checksum import CHECKSUM, NO_HASH
 from xlvla.codec import FORMAT
 from xlvla.files import replacing
 from xlvla.types import Side
@@ -70,11 +73,10 @@ def annotate(path: Path, **facts: object) -> None:
 def save(
     tensors: dict[str, Tensor], card: Mapping[str, Any], out: Path, form: str = FORMAT
 ) -> None:
-    """Writes a weights file at once or not at all."""
+    """Writes a checksummed weights file at once or not at all."""
+    metadata = {"format": form, "card": json.dumps(card), CHECKSUM: NO_HASH}
     with replacing(out) as fresh:
-        save_file(tensors, fresh, metadata={"format": form, "card": json.dumps(card)})
-        # The library writes files that only their owner can read.
-        fresh.chmod(0o644)
+        fresh.write_bytes(checksum.seal(serialized(tensors, metadata)))
 
 
 def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict[str, Any]]:

@@ -10,9 +10,9 @@ import numpy as np
 from safetensors import safe_open
 
 from xlvla import files
+from xlvla.checksum import CHECKSUM
 from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.normalise import BlockStatistics
-from xlvla_policy.vla.stream import CHECKSUM
 
 
 def beside(weights: Path) -> Path:

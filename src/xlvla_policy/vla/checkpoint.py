@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from xlvla.checksum import CHECKSUM
 from xlvla.errors import XlvlaError
 from xlvla.files import reading_card
 from xlvla.text import plain
@@ -22,7 +23,7 @@ from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Statistics
-from xlvla_policy.vla.stream import CHECKSUM, Entry
+from xlvla_policy.vla.stream import Entry
 
 FORMAT = "xlvla-policy-2"
 

@@ -15,6 +15,7 @@ from onnxruntime import InferenceSession, OrtValue
 from torch import Tensor
 
 from xlvla import files
+from xlvla.checksum import CHECKSUM
 from xlvla.errors import XlvlaError
 from xlvla.files import reading_card
 from xlvla_policy.vla import checkpoint, stream
@@ -131,6 +132,12 @@ def _refuse_changed(folder: Path, hashes: Mapping[str, object]) -> None:
             raise XlvlaError(f"{path} was changed after it was written: export the policy again")
 
 
+def document_hash(document: Mapping[str, Any]) -> str:
+    """Hash of everything in a folder's card but the hash itself."""
+    hashed = {key: value for key, value in document.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
 def identity(document: Mapping[str, Any]) -> str:
     """Short hash of the weights that graphs were made from and of their card."""
     card = json.dumps(document["card"], sort_keys=True)
@@ -179,6 +186,9 @@ def _document(folder: Path) -> dict[str, Any]:
         raise XlvlaError(
             f"{path} is of format '{file_format}', '{FORMAT}' is needed: export the policy again"
         )
+    # Folders of older versions have none.
+    if CHECKSUM in document and document[CHECKSUM] != document_hash(document):
+        raise XlvlaError(f"{path} was changed after it was written: export the policy again")
     return document
 
 

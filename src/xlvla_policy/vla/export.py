@@ -25,12 +25,13 @@ from onnx import helper
 from torch import Tensor, nn
 
 from xlvla import __version__
+from xlvla.checksum import CHECKSUM
 from xlvla.codec import Codec
 from xlvla_policy.latent import export as codec_export
 from xlvla_policy.vla import checkpoint, flow, stream, tokenizer
 from xlvla_policy.vla.engine import blank, fields
 from xlvla_policy.vla.engine_fused import Fused, Seen
-from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP, identity
+from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP, document_hash, identity
 from xlvla_policy.vla.model import Vla
 
 OPSET = 17
@@ -114,6 +115,7 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
         "hashes": {path.name: stream.sha256(path) for path in _with_weights(graphs)},
         "codec": codec.hash,
     }
+    document[CHECKSUM] = document_hash(document)
     card_file = out / CARD
     card_file.write_text(json.dumps(document, indent=2) + "\n")
     return [*graphs, exported_words, *codec_files, card_file]

@@ -1,7 +1,6 @@
 """Writing a safetensors file tensor by tensor: a model of 13 GB needs the memory of one layer.
 
-A checksummed file carries the SHA-256 of everything else in it: header, card and every tensor. So a
-change of the weights or of their card is detected.
+What a checksummed file is, says `xlvla.checksum`.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from xlvla.checksum import CHECKSUM, NO_HASH
 from xlvla.files import replacing
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
-CHECKSUM = "sha256"
-"""Metadata key of a checksummed file's hash."""
 
 _CODES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_NO_HASH = b"0" * 64
-"""Stands in the hash's place while it is computed."""
 _ALIGNMENT = 8
 """Tensors begin at a multiple of this many bytes."""
 _BLOCK_BYTES = 1 << 24
@@ -57,7 +53,7 @@ def write(
     """
     entries = list(entries)
     if checksummed:
-        metadata = {**metadata, CHECKSUM: _NO_HASH.decode()}
+        metadata = {**metadata, CHECKSUM: NO_HASH}
     header = _header(entries, metadata)
     digest = hashlib.sha256(header)
     with replacing(path) as fresh, fresh.open("wb") as file:
@@ -72,7 +68,7 @@ def write(
                 digest.update(content)
             wrote(entry.bytes)
         if checksummed:
-            file.seek(8 + header.index(_NO_HASH))
+            file.seek(8 + header.index(NO_HASH.encode()))
             file.write(digest.hexdigest().encode())
     return path
 
@@ -82,7 +78,7 @@ def intact(path: Path, checksum: str) -> bool:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length)
-        as_hashed = header.replace(checksum.encode(), _NO_HASH, 1)
+        as_hashed = header.replace(checksum.encode(), NO_HASH.encode(), 1)
         digest = hashlib.sha256(as_hashed)
         while content := file.read(_BLOCK_BYTES):
             digest.update(content)
