@@ -21,7 +21,9 @@ INSTALL = $(PIP) install --no-deps -r ros2_ws/requirements-no-deps.txt \
 	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
 TORCH := $(shell grep '^torch==' constraints.txt)
-INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c constraints.txt -e '.[all,dev]'
+# openpi's client says that it wants numpy below 2, and works with ours: tests ask our server with it.
+INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c constraints.txt -e '.[all,dev]' \
+	&& $(PIP) install --no-deps openpi-client==0.1.2
 endif
 
 .PHONY: help demo test test-long test-all check format docs findings clean setup

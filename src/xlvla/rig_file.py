@@ -15,6 +15,7 @@ from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.rig import Rig
 from xlvla.rig_faults import rig_faults
 from xlvla.rig_parts import PolicyConfig, SimConfig
+from xlvla.server_map import SERVED
 from xlvla.strict import build
 from xlvla.types import NONE, Side
 
@@ -81,6 +82,8 @@ def with_choices(
         document["policy"] = None
     elif policy is not None:
         document["policy"] = document["policy"] or dataclasses.asdict(PolicyConfig())
+        if policy != SERVED:
+            document["policy"]["server"] = None
     _choose(
         document["policy"],
         type=None if policy == "none" else policy,

@@ -70,7 +70,8 @@ def chosen(rig: str, policy: str, left_hand: str | None, right_hand: str | None)
     if policy not in known and not Path(policy).exists():
         raise unknown("policy", policy, (*known, "or the path of a weights file"))
     loaded = rig_file.load(rig)
-    kind = loaded.policy.type if loaded.policy else "xlvla"
+    # Weights are not for a policy that asks a server.
+    kind = loaded.policy.type if loaded.policy and not loaded.policy.server else "xlvla"
     is_name = policy in known
     changed = rig_file.with_choices(
         loaded,

@@ -366,6 +366,13 @@ def test_a_rig_with_a_server_is_stored_and_read_as_it_was(tmp_path):
     assert rig_file.load(rig.save(tmp_path / "rig.yaml")) == rig
 
 
+def test_another_policy_on_the_command_line_takes_the_servers_place():
+    changed = rig_file.with_choices(rig_of(8000), policy="xlvla")
+    assert (changed.policy.type, changed.policy.server) == ("xlvla", None)
+    kept = rig_file.with_choices(rig_of(8000), policy="openpi", instruction="Wait.")
+    assert kept.policy.server == rig_of(8000).policy.server
+
+
 def test_a_robot_with_a_server_needs_no_weights_and_no_torch(monkeypatch):
     import importlib.util
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -267,6 +268,16 @@ def test_only_so_many_clients_are_served_and_the_next_when_one_has_gone(rig, pol
         clients.append(connect(address, proxy=None))
         for client in clients:
             client.close()
+
+
+def test_who_knocks_and_goes_leaves_no_traceback(port, capfd):
+    socket.create_connection(("127.0.0.1", port)).close()
+    with socket.create_connection(("127.0.0.1", port)) as stranger:
+        stranger.sendall(b"\x16\x03\x01 no http at all\r\n\r\n")
+        stranger.settimeout(30)
+        while stranger.recv(1000):
+            pass
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_taken_port_is_one_line(port):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import logging
 import socket
 import traceback
 from collections.abc import Callable
@@ -28,6 +29,10 @@ from xlvla_policy.openpi.session import Session
 
 MOST_CLIENTS = 8
 """Each may hold two requests in memory."""
+
+LOGGER = logging.getLogger(__name__)
+# Whoever knocks and goes, as programs do that look for open ports, is no news with a traceback.
+LOGGER.addFilter(lambda record: "handshake" not in record.getMessage())
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -69,6 +74,7 @@ class PolicyServing:
             compression=None,
             max_size=wire.REQUEST_BYTES,
             max_queue=1,
+            logger=LOGGER,
         )
 
     def close(self) -> None:
