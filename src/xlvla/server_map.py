@@ -73,8 +73,12 @@ def columns(rig: Rig, names: Sequence[str], latent_width: int = LATENT_WIDTH) ->
     Raises:
         XlvlaError: a name that is none of these, a joint that is named twice, or no joint at all.
     """
-    parts = {f"{side}_{part}": (side, part) for side, part in rig.parts}
-    latents = {f"{side}_latent": side for side, part in rig.parts if part == "hand"}
+    parts: dict[str, tuple[Side, Part]] = {}
+    latents: dict[str, Side] = {}
+    for side, part in rig.parts:
+        parts[f"{side}_{part}"] = side, part
+        if part == "hand":
+            latents[f"{side}_latent"] = side
     known: dict[str, tuple[Side, Part, int]] = {}
     for side, part in rig.parts:
         for index, joint in enumerate(rig.joint_names(side, part)):

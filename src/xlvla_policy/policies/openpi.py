@@ -5,7 +5,7 @@ and what it calls what.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -146,7 +146,8 @@ class OpenpiPolicy:
     def _chunk(self, actions: np.ndarray, observation: Observation) -> Chunk:
         """A chunk of these actions; joints they do not have stay where they are commanded."""
         positions: dict[Side, dict[Part, np.ndarray]] = {}
-        for side in dict.fromkeys([*(side for side, _ in self._limits), *self._actions.latents]):
+        sides: list[Side] = [*(side for side, _ in self._limits), *self._actions.latents]
+        for side in dict.fromkeys(sides):
             parts = observation.executed[side].items()
             positions[side] = {part: np.repeat(rows[-1:], len(actions), 0) for part, rows in parts}
         for key, (taken, joints) in self._actions.places.items():
@@ -165,7 +166,7 @@ class OpenpiPolicy:
         return Chunk(observation.stamp_ns, self.rate_hz, positions, latents)
 
     def _refuse_far(
-        self, values: np.ndarray, lower: np.ndarray, upper: np.ndarray, taken: Sequence[int]
+        self, values: np.ndarray, lower: np.ndarray, upper: np.ndarray, taken: np.ndarray
     ) -> None:
         beyond = np.maximum(lower - values, values - upper).max(axis=0)
         worst = int(beyond.argmax())

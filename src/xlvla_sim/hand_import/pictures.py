@@ -90,9 +90,9 @@ class HandPictures:
         if len(self.digits) == 2:
             tips = [self.tree.pose(each.tip, self.open)[:3, 3] for each in self.digits.values()]
             return np.mean(tips, axis=0)
-        fingers = (
-            [each for each in self.digits if each != "thumb"] if finger == "thumb" else [finger]
-        )
+        fingers: list[Finger] = [finger]
+        if finger == "thumb":
+            fingers = [each for each in self.digits if each != "thumb"]
         knuckles = [self.tree.pose(self.digits[each].base, {})[:3, 3] for each in fingers]
         return np.mean(knuckles, axis=0) + np.array(BEFORE_PALM_M)
 
