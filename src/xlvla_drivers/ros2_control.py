@@ -35,8 +35,7 @@ class Options:
         states: topic of its joint states.
         prefix: what its joints' names begin with, before ours.
         names: its joints by ours, where they are called otherwise.
-        order: its joints in the order of its array, where it has no parameter `joints` to ask; '[]'
-            is ours.
+        order: its joints in the order of its array, where it has no parameter `joints` to ask.
         manager: the node that knows whether the controller is active.
         ahead_s: when a point of a trajectory is due.
     """

@@ -89,11 +89,30 @@ def test_the_order_of_the_array_is_the_rigs_where_the_controller_does_not_say_it
         assert np.abs(sent - desk.emulator.position).max() < 0.1
 
 
+def test_nothing_is_commanded_where_nobody_says_in_which_order():
+    """The emulated controller has another order than the rig, and does not answer when asked."""
+    with rehearsal() as desk:
+        assert desk.followed_after() is not None
+        desk.emulator.inject("unnamed")
+        desk.emulator.inject("unplug")
+        until(desk, lambda: "no joint states" in desk.link.status.line)
+        # The emulated arm goes on to what it was commanded last.
+        desk.go_on(1.0)
+        before = desk.emulator.position
+        desk.emulator.inject("unplug", False)
+        until(desk, lambda: "does not answer in which order: say device" in desk.link.status.line)
+        desk.go_on(1.0)
+        assert np.abs(desk.emulator.position - before).max() < 1e-6
+        desk.emulator.inject("unnamed", False)
+        assert desk.followed_after() is not None
+
+
 def test_whatever_is_wrong_is_said_in_a_line_and_no_wrong_state_is_taken():
     with rehearsal() as desk:
         assert desk.followed_after() is not None
         says(desk, "unplug", "lost: no joint states on /left_ros2_control_")
         says(desk, "stale", "a joint state that is 3.0 s old is refused")
+        says(desk, "unstamped", "a joint state without a stamp is refused")
         says(desk, "not_finite", "is not a finite number")
         says(desk, "wrong_names", "and not 'wrist_3_joint'")
         says(desk, "inactive", "controller 'forward_position_controller' is inactive")
@@ -154,9 +173,9 @@ def test_a_robot_that_is_not_there_is_a_lost_link_and_a_line():
         },
         "test",
     )
-    driver = registry.open_device(registry.configured(device, "left", "arm"))
+    arm = registry.open_device(registry.configured(device, "left", "arm"))
     with pytest.raises(XlvlaError, match="no joint states on /nobody/joint_states: is the robot's"):
-        driver.connect()
+        arm.connect()
 
 
 def test_two_arms_at_one_controller_are_two_drivers_of_one_device():

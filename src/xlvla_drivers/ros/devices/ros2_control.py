@@ -159,7 +159,7 @@ class Driver:
 
     def _find_order(self, node: Node, executor: SingleThreadedExecutor) -> list[int]:
         """Where each number of the controller's array stands in ours: by its parameter `joints`,
-        else by the rig.
+        else by the rig. An order that nobody says is not guessed: a wrong one moves other joints.
         """
         controller = absolute(self._namespace, self._options.controller)
         client = node.create_client(GetParameters, f"{controller}/get_parameters")
@@ -171,8 +171,10 @@ class Driver:
         node.destroy_client(client)
         named = list(answer.values[0].string_array_value) if answer and answer.values else []
         where = f"the parameter `joints` of {controller}"
+        if not named and not self._options.order:
+            raise LinkLost(f"{where} does not answer in which order: say device.options.order")
         if not named:
-            named = self._options.order or list(self._theirs)
+            named = self._options.order
             where = "device.options.order"
         return ros2_control.columns(named, self._theirs, where)
 
@@ -205,6 +207,8 @@ class Driver:
         now_ns = time.time_ns()
         stamp_ns = convert.timely_ns(message.header.stamp, now_ns, STALE_NS)
         if now_ns - stamp_ns > STALE_NS:
+            if not stamp_ns:
+                raise XlvlaError("a joint state without a stamp is refused: it may be of any time")
             age_s = (now_ns - stamp_ns) / convert.SECOND
             raise XlvlaError(
                 f"a joint state that is {age_s:.1f} s old is refused: do the clocks of all "

@@ -56,8 +56,10 @@ class Emulator:
         "wrong_names",
         "not_finite",
         "stale",
+        "unstamped",
         "inactive",
         "unmanaged",
+        "unnamed",
         "stall",
     )
 
@@ -141,7 +143,8 @@ class Emulator:
         told_s = 0.0
         while not self._stop.wait(1 / RATE_HZ):
             # Parameters are asked for by a service.
-            executor.spin_once(timeout_sec=0)
+            if "unnamed" not in self._faults:
+                executor.spin_once(timeout_sec=0)
             messages = list(commands.every())
             if "unplug" in self._faults:
                 continue
@@ -189,6 +192,8 @@ class Emulator:
         age_s = STALE_S if "stale" in self._faults else 0.0
         message = JointState(name=[STRANGER, *names])
         message.header.stamp = convert.stamp(time.time_ns() - round(age_s * convert.SECOND))
+        if "unstamped" in self._faults:
+            message.header.stamp = convert.stamp(0)
         message.position = [0.0, *position]
         message.velocity = [0.0, *velocity]
         return message
