@@ -16,9 +16,10 @@ from std_msgs.msg import String
 from wire_browser import WireBrowser
 
 from xlvla import rig_file
+from xlvla.robot import rig_description
 from xlvla.ros import forms, participant, topics
 from xlvla.ros.reader import Reader
-from xlvla.ros.stop import StopReader
+from xlvla.ros.stop import StopPublisher, StopReader
 from xlvla.run import own_domain
 from xlvla_cli.panel.page import Page
 from xlvla_cli.panel.server import PanelServer, Place
@@ -69,11 +70,13 @@ def address(graph, stops, sentences, lost, stands):
     done = threading.Event()
     with Operator(domain=own_domain()) as operator:
         feed = PanelFeed(operator, rig)
-        page = Page(server, rig, PanelOrders(operator, rig), TRAINED, lost.set)
+        orders = PanelOrders(operator, rig)
+        page = Page(server, rig, orders, TRAINED, lost.set)
 
         def look():
             while not done.is_set():
                 if not stands.is_set():
+                    orders.follow()
                     page.show(feed.look())
                 time.sleep(0.02)
 
@@ -118,6 +121,28 @@ def test_a_stop_is_published_though_no_motion_answers(browser, stops, press):
         browser.press_space()
     found = until(lambda: list(stops.every()), "no stop was published", seconds=5.0)
     assert found[-1].stopped
+
+
+@pytest.mark.long  # discovery is waited for
+def test_a_stop_that_another_ended_is_not_kept_for_drivers_that_start_later(browser, graph):
+    def starts_later():
+        node = participant.node_of_its_own("later", own_domain())
+        reader = StopReader(node)
+        time.sleep(3.0)
+        found = list(reader.every())
+        participant.leave(node)
+        return found
+
+    browser.press_space()
+    time.sleep(2.1)
+    assert [stop.by for stop in starts_later()] == ["operator"]
+    motion = StopPublisher(graph, "motion")
+    try:
+        motion.say(False)
+        time.sleep(1.0)
+    finally:
+        motion.close()
+    assert not starts_later()
 
 
 @pytest.mark.long  # what it waits for is given up after 15 s
@@ -257,3 +282,31 @@ def test_what_strangers_publish_does_not_become_html(browser, graph):
         graph.destroy_publisher(status)
         graph.destroy_publisher(report)
     browser.until_text("The robot is lost: motion has been silent")
+
+
+@pytest.mark.long  # each state is shown for seconds
+def test_another_robot_than_is_shown_is_not_engaged_from_here(browser, graph):
+    said, report, robot = (
+        graph.create_publisher(topic.type, topic.name, topic.qos)
+        for topic in (topics.MOTION_STATUS, topics.DIAGNOSTICS, topics.ROBOT_DESCRIPTION)
+    )
+    state = String(data=json.dumps({"plays": False, "state": "disengaged", "source": ""}))
+    alive = DiagnosticArray(status=[DiagnosticStatus(name="motion", level=DiagnosticStatus.OK)])
+
+    def shown_with(description):
+        """Whether the robot can be engaged, some time after this description was published."""
+        give_up_s = time.monotonic() + 4
+        while time.monotonic() < give_up_s:
+            for publisher, message in ((said, state), (report, alive)):
+                publisher.publish(message)
+            robot.publish(String(data=description))
+            time.sleep(0.1)
+        return not browser.property("Engage", "disabled")
+
+    try:
+        assert shown_with(rig_description(rig_file.load("bimanual")).text)
+        assert not shown_with("<robot name='other'/>")
+        assert shown_with(rig_description(rig_file.load("bimanual")).text)
+    finally:
+        for publisher in (said, report, robot):
+            graph.destroy_publisher(publisher)

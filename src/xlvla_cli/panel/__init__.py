@@ -88,6 +88,7 @@ def serve(rig: Rig, place: Place, domain: int | None, stop_when_lost: bool) -> N
         try:
             while not asked:
                 began_s = time.monotonic()
+                orders.follow()
                 page.show(feed.look(pictures=page.looked_at))
                 for _, line in feed.cues():
                     page.note(line)

@@ -50,10 +50,14 @@ button:has(svg.icon-tabler-hand-stop) { height: 4.2em !important; font-size: 1.2
   max-height: 0; overflow: hidden; animation: xlvla-unfold 0s 4s forwards; }
 .xlvla-old p { margin: 0; padding: 0.6em 0.8em; }
 .xlvla-old + .xlvla-state { animation: xlvla-pale 0s 4s forwards; }
+@media (max-width: 1100px) {
+  .mantine-Notifications-root { top: auto !important; bottom: 1em; left: 1em !important; }
+}
 @keyframes xlvla-unfold { to { max-height: 12em; margin-bottom: 0.5em; } }
 @keyframes xlvla-pale { to { opacity: 0.3; } }
 </style>"""
-"""viser's buttons have one size, and an e-stop is to be hit without aiming.
+"""viser's buttons have one size, and an e-stop is to be hit without aiming. On a narrow screen its
+notes would lie over the state.
 
 The state is sent again and again, and each time the animations begin anew. Where nothing comes, of
 a panel that hangs or a connection that does, they unfold a line that says so, without a script.
@@ -394,10 +398,12 @@ class Page:
         recording = seen.recording.get("state") == "recording"
         last = bool(seen.recording.get("episode"))
         source = seen.motion.get("source", "")
+        # Of another robot than is shown nobody sees here what it would do.
+        shown = there and not seen.other_robot
         possible = {
-            ENGAGE: there and not stopped and not moves,
+            ENGAGE: shown and not stopped and not moves,
             "Disengage": there and moves,
-            "Home": there and state == "engaged",
+            "Home": shown and state == "engaged",
             END_STOP: there and stopped,
             STOP_POLICY: there and source in ("", "policy"),
             "Begin an episode": not recording,
@@ -490,11 +496,8 @@ def _device_table(seen: Seen, rig: Rig) -> str:
 
 
 def _warmest(figures: Mapping[str, str]) -> str:
-    celsius = [
-        float(value)
-        for key, value in figures.items()
-        if key.startswith("temperature") and key.endswith("[C]")
-    ]
+    keys = [key for key in figures if key.startswith("temperature") and key.endswith("[C]")]
+    celsius = [value for key in keys if (value := number(figures, key)) is not None]
     return f"{max(celsius):.0f} °C" if celsius else ""
 
 

@@ -148,13 +148,18 @@ class Operator:
         not.
         """
         answer = self.call(topics.MOTION_RESET)
+        self.take_back_stop()
+        return answer
+
+    def take_back_stop(self) -> None:
+        """Of a stop that was ended: the latched one of this operator must not stop a driver that
+        starts later. From any thread.
+        """
         with self._stop_lock:
             if self._stopped:
-                # The latched stop of this operator must not stop a driver that starts later.
                 self._stop.close()
                 self._stop = StopPublisher(self.node, "operator")
                 self._stopped = False
-        return answer
 
     def instruct(self, sentence: str) -> None:
         self._instruction.publish(String(data=sentence))

@@ -13,6 +13,7 @@ from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.ros import topics
 from xlvla.ros.forms import LONGEST_WORDS
+from xlvla.ros.stop import StopReader
 from xlvla.types import Part, Side
 from xlvla_cli.panel.words import NOBODY
 from xlvla_cli.ros.operator import Operator
@@ -21,6 +22,9 @@ AFTER_STOP_S = 1.0
 """For so long after a stop nothing else is obeyed: who stops in a hurry may hit another button,
 too, and the space key presses the button that was pressed last.
 """
+
+HEARD_S = 2.0
+"""Before this time after a stop, what ends one may have been said before it."""
 
 Answer = Callable[[bool, str], None]
 """Called with whether an order was obeyed, and a line on what came of it; from any thread."""
@@ -44,6 +48,7 @@ class PanelOrders:
         self._lock = threading.Lock()
         self._doing = ""
         self._stopped_s = float("-inf")
+        self._stops = StopReader(operator.node)
         services = [topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME]
         services += [topics.TELEOP_CLUTCH] if rig.teleop else []
         if rig.recorder:
@@ -68,6 +73,16 @@ class PanelOrders:
             self._begin("the e-stop", self._confirm_stop, answer, urgent=True)
         else:
             answer(False, "every device was told to stop; motion is not there to confirm it")
+
+    def follow(self) -> None:
+        """Takes the own stop back where somebody ended it: it would stop a driver again that is
+        started later. For one thread.
+        """
+        for order in self._stops.every():
+            with self._lock:
+                was_heard = time.monotonic() - self._stopped_s > HEARD_S
+            if not order.stopped and was_heard:
+                self._operator.take_back_stop()
 
     def _confirm_stop(self) -> str:
         return self._operator.call(topics.ESTOP)
