@@ -199,9 +199,7 @@ def _tree(links: Sequence[str], joints: Sequence[Joint], source: str) -> None:
             above = parent[above]
             steps = steps + 1
         if above in parent:
-            raise XlvlaError(
-                f"link '{link}' of {source} is in a loop of joints: a hand must be a tree"
-            )
+            raise XlvlaError(f"link '{link}' of {source} is in a loop of joints: it must be a tree")
 
 
 def _couplings(joints: Sequence[Joint], source: str) -> None:

@@ -30,6 +30,9 @@ TURN_RAD = 2 * np.pi
 ACCELERATION = 10.0
 """Where none is given [rad/s^2]; gentle."""
 
+SLIDING_ACCELERATION = 1.0
+"""The same where a joint slides [m/s^2]: an arm's limit holds for all of its joints."""
+
 COLOUR = "0.75 0.77 0.80 1"
 
 
@@ -68,14 +71,18 @@ def import_arm(
     if not joints:
         raise XlvlaError(
             f"no joint moves {flange} against {base}: say --base LINK and --flange LINK, links are "
-            f"{', '.join(tree.links)}"
+            f"{', '.join(tree.links)}{''.join(f'; {note}' for note in arm.notes)}"
         )
     home = _home(joints, choices.home)
     say(f"{file.name}: base {base}, flange {flange}: its z must point out of the arm")
     say(f"  joints {', '.join(joint.name for joint in joints)}")
     say(f"  home {', '.join(f'{joint} {angle:g}' for joint, angle in home.items())}")
-    if choices.acceleration is None:
-        say(f"  acceleration {ACCELERATION:g} rad/s^2, gentle: say --acceleration")
+    acceleration = choices.acceleration
+    if acceleration is None:
+        sliding = any(joint.type == "prismatic" for joint in joints)
+        acceleration = SLIDING_ACCELERATION if sliding else ACCELERATION
+        unit = "m/s^2 and rad/s^2" if sliding else "rad/s^2"
+        say(f"  acceleration {acceleration:g} {unit}, gentle: say --acceleration")
     for note in arm.notes:
         say(f"  {note}")
     solids = {link.name: _solids(arm, link.name) for link in arm.links.values()}
@@ -83,7 +90,8 @@ def import_arm(
     (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / name / f"{name}.urdf").write_text(_urdf_text(arm, solids, name))
     entry = folder / f"{name}.py"
-    entry.write_text(_entry_text(name, flange, joints, home, choices.acceleration))
+    given_none = choices.acceleration is None
+    entry.write_text(_entry_text(name, flange, joints, home, acceleration, given_none))
     return entry
 
 
@@ -92,7 +100,8 @@ def _turning(tree: Tree, maker: Maker) -> Tree:
     joints: list[Joint] = []
     notes = list(tree.notes)
     for joint in tree.joints:
-        endless = joint.type == "revolute" and not np.isfinite([joint.lower, joint.upper]).all()
+        unlimited = joint.type == "revolute" and not np.isfinite([joint.lower, joint.upper]).all()
+        endless = unlimited and joint.endless
         if endless and joint.free and joint.name not in maker.limits:
             joint = replace(joint, lower=-TURN_RAD, upper=TURN_RAD)
             notes.append(f"joint {joint.name} turns without end: one turn to either side is used")
@@ -191,12 +200,13 @@ def _entry_text(
     flange: str,
     joints: Sequence[Joint],
     home: Mapping[str, float],
-    acceleration: float | None,
+    acceleration: float,
+    given_none: bool,
 ) -> str:
     title = names.plain_title(name)
     limit = f"    acceleration={acceleration},"
-    if acceleration is None:
-        limit = f"    acceleration={ACCELERATION},  # none was given; gentle"
+    if given_none:
+        limit += "  # none was given; gentle"
     angles = [f"    {quoted(joint)}: {angle!r}," for joint, angle in home.items()]
     lines = [
         f'"""{title}, as `xlvla arm import` read it."""',

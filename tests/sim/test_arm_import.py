@@ -4,6 +4,8 @@ a rig.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,18 @@ URDF = """
     <axis xyz="0 1 0"/><limit lower="0" upper="0.04" velocity="0.2" effort="100"/></joint>
   <joint name="finger_b_joint" type="prismatic"><parent link="gripper"/><child link="finger_b"/>
     <axis xyz="0 -1 0"/><limit lower="0" upper="0.04" velocity="0.2" effort="100"/></joint>
+</robot>
+"""
+
+LIFT = """
+<robot name="column">
+  <link name="foot"><collision><geometry><box size="0.1 0.1 0.1"/></geometry></collision></link>
+  <link name="carriage"><inertial><mass value="20"/><inertia ixx="0.2" iyy="0.2" izz="0.2" ixy="0"
+    ixz="0" iyz="0"/></inertial><collision><geometry><box size="0.1 0.1 0.1"/></geometry>
+    </collision></link>
+  <joint name="lift" type="prismatic"><parent link="foot"/><child link="carriage"/>
+    <origin xyz="0 0 0.2"/><axis xyz="0 0 1"/>
+    <limit lower="0" upper="0.8" velocity="0.3" effort="600"/></joint>
 </robot>
 """
 
@@ -128,6 +142,40 @@ def test_an_arm_in_mjcf_is_read_and_its_mount_found(tmp_path):
 def test_what_does_not_fit_an_arm_is_one_line(maker_file, tmp_path, choices, says):
     with pytest.raises(XlvlaError, match=says):
         imported(maker_file, tmp_path / "arms", "mine", **choices)
+
+
+def test_a_limit_of_a_joint_that_is_not_there_is_one_line(maker_file, tmp_path):
+    maker = Maker(limits={"bned": (-1.0, 0.0)})
+    with pytest.raises(XlvlaError, match=r"unknown joint of --limit 'bned'.*did you mean 'bend'"):
+        arm_import.import_arm(
+            maker_file, tmp_path / "arms", "mine", maker=maker, choices=Choices(), say=print
+        )
+
+
+def test_joints_whose_limits_a_maker_left_out_are_named_together(tmp_path):
+    """One that turns without end says so: it is continuous."""
+    file = tmp_path / "three.urdf"
+    file.write_text(re.sub(r'lower="-\d.*?" upper="\S+"', "", URDF))
+    with pytest.raises(XlvlaError, match="joints 'bend', 'roll' have no limits: give them by --limit"):
+        imported(file, tmp_path / "arms", "mine")
+
+
+def test_what_no_entry_can_say_is_one_line(maker_file, tmp_path):
+    for words, says in (
+        (("--acceleration", "inf"), "--acceleration takes a number of rad/s^2, not inf"),
+        (("--name", "none"), "'none' is the name of no arm at all"),
+    ):
+        done = run("arm", "import", str(maker_file), "--to", str(tmp_path / "arms"), *words)
+        assert done.returncode == 2 and says in done.stderr
+        assert not (tmp_path / "arms").exists()
+
+
+def test_an_arm_with_a_joint_that_slides_begins_gently(tmp_path):
+    file = tmp_path / "column.urdf"
+    file.write_text(LIFT)
+    said, arm = imported(file, tmp_path / "arms", "column")
+    assert arm.acceleration == 1.0
+    assert "  acceleration 1 m/s^2 and rad/s^2, gentle: say --acceleration" in said
 
 
 def test_an_imported_arm_is_an_arm_of_rigs(maker_file, tmp_path, monkeypatch):

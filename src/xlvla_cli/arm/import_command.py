@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla.types import NONE
 from xlvla_cli.pairs import pairs, span
 
 
@@ -52,6 +54,10 @@ def import_arm(
         raise XlvlaError(
             f"'{name}' is no name for a Python file: say --name, letters, digits and _"
         )
+    if name == NONE:
+        raise XlvlaError(f"'{NONE}' is the name of no arm at all: say --name NAME")
+    if acceleration is not None and not math.isfinite(acceleration):
+        raise XlvlaError(f"--acceleration takes a number of rad/s^2, not {acceleration}")
     if not force and ((to / f"{name}.py").exists() or name in catalog.arms()):
         raise XlvlaError(f"there is an arm '{name}' already: say --name NAME, or --force")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.types import SIDES, Side
+from xlvla.types import NONE, SIDES, Side
 from xlvla_cli.pairs import coupling, pairs, span
 
 
@@ -70,6 +70,8 @@ def import_hand(
     name = name or hand_name(file)
     if not name.isidentifier():
         raise XlvlaError(f"'{name}' is no name for a Python file: letters, digits and _")
+    if name == NONE:
+        raise XlvlaError(f"'{NONE}' is the name of no hand at all: say --name NAME")
     entry = to / f"{name}.py"
     if not force and (entry.exists() or name in catalog.hands()):
         raise XlvlaError(f"there is a hand '{name}' already: say --name NAME, or --force")

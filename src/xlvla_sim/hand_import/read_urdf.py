@@ -105,6 +105,7 @@ def _joint(joint: urdf.Joint, notes: list[str]) -> Joint:
         velocity=joint.velocity,
         effort=joint.effort,
         mimic=mimic,
+        endless=joint.type == "continuous",
     )
     if joint.type == "continuous" and np.isfinite([joint.lower, joint.upper]).all():
         notes.append(

@@ -68,7 +68,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint; `pose` places it in its parent's frame; limits are [rad or m, per second]."""
+    """A joint; `pose` places it in its parent's frame; limits are [rad or m, per second].
+
+    Attributes:
+        endless: whether it turns without end where it has no limits; else they are missing.
+    """
 
     name: str
     type: str
@@ -81,6 +85,7 @@ class Joint:
     velocity: float = 0.0
     effort: float = 0.0
     mimic: Mimic | None = None
+    endless: bool = True
 
     @property
     def moves(self) -> bool:
