@@ -167,6 +167,20 @@ def test_a_full_disk_is_a_line_and_a_wrong_name_is_not():
     assert machine_line(ValueError("28")) is None
 
 
+def test_a_file_where_a_folder_is_to_be_written_is_a_line(tmp_path):
+    file = tmp_path / "a_file"
+    file.write_text("")
+    for make in (
+        lambda: file.mkdir(exist_ok=True),
+        lambda: (file / "below").mkdir(parents=True),
+        lambda: tmp_path.write_text(""),
+        lambda: (tmp_path / ("n" * 300)).write_text(""),
+    ):
+        with pytest.raises(OSError) as raised:
+            make()
+        assert str(tmp_path) in (machine_line(raised.value) or "")
+
+
 def test_a_machine_without_a_temporary_folder_is_a_line():
     line = machine_line(FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"))
     assert line is not None and "/tmp" in line and "TMPDIR" in line

@@ -50,6 +50,11 @@ _OF_THE_MACHINE = {
     errno.EACCES,
     errno.EPERM,
     errno.ENOMEM,
+    # A path that was named to write to leads through a file, or is one, or is a folder.
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
 }
 
 
@@ -92,8 +97,8 @@ def _is_somewhere() -> bool:
 
 
 def machine_line(error: BaseException) -> str | None:
-    """What a full disk, a lack of rights or libraries or the like prevented, as one line; None for
-    any other error.
+    """What a full disk, a lack of rights or libraries, or a file in the way prevented, as one line;
+    None for any other error.
     """
     lacking = missing_library(error)
     if lacking is not None:
