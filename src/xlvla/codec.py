@@ -253,13 +253,17 @@ class Codec:
         part = self._parts.get((hand, side))
         if part is not None:
             return part
+        self.require(hand)
+        raise unknown("side", side, SIDES)
+
+    def require(self, hand: str) -> None:
+        """Raises XlvlaError where the codec does not know a hand, or the hand has no entry here."""
         if hand in self.missing:
             raise XlvlaError(missing_line((hand,)))
         if hand not in self.hands and hand in catalog.hands():
             raise XlvlaError(self.unknown_line(hand))
         if hand not in self.hands:
             raise unknown("hand of the codec", hand, self.hands)
-        raise unknown("side", side, SIDES)
 
 
 def missing_line(hands: Sequence[str]) -> str:

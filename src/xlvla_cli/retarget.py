@@ -52,6 +52,7 @@ def retarget(
 
     What is there is not made again; an episode of the same name made of another is an error.
     """
+    from xlvla import catalog
     from xlvla.codec import Codec
     from xlvla_data import store
 
@@ -60,6 +61,8 @@ def retarget(
     source.refuse_incomplete("retargeting")
     target.refuse_incomplete("retargeting")
     codec = Codec.load(weights)
+    for name in to.split(","):
+        codec.require(catalog.hand(name.strip()).name)
     rows: list[dict[str, Any]] = []
     failed = skipped = 0
     episodes = store.find(data)

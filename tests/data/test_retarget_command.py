@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made_episodes
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla_cli import retarget as command
 from xlvla_data import store
@@ -46,6 +49,14 @@ def test_every_episode_is_written_once_and_not_again(source, tmp_path):
     )
     assert "2 were there before" in run(source, "--to", "xhand", "--out", out)
     assert len(store.find(out)) == 3
+
+
+def test_a_hand_that_the_codec_does_not_know_is_refused_before_anything_is_read(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(catalog.hands(), "odd", replace(catalog.hand("xhand"), name="odd"))
+    with pytest.raises(XlvlaError, match="not 'odd': teach it with `xlvla codec add odd`"):
+        run(tmp_path / "nothing", "--to", "odd")
 
 
 def test_another_episode_of_the_same_name_is_an_error(source, tmp_path):

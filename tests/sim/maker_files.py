@@ -291,3 +291,23 @@ PALM_OF_TWO_PARTS = f"""
 </mujoco>
 """
 """Ring and little finger are on a part of the palm that bends."""
+
+
+def three_fingers(thumb: str) -> str:
+    """A hand of two upright fingers and a thumb before them that ends there [m]."""
+    return f"""
+<mujoco model="hand">
+  <compiler autolimits="true"/>
+  <default><joint range="0 80"/><geom type="capsule" size="0.008"/></default>
+  <worldbody>
+    <body name="base">
+      <geom type="box" size="0.015 0.04 0.04" pos="0 0 -0.05"/>
+      <body name="thumb" pos="0.02 0 0">
+        <joint name="thumb_flex" axis="0 -1 0"/><geom fromto="0 0 0 {thumb}"/>
+      </body>
+      {_finger("index", 0.03)}
+      {_finger("middle", -0.03)}
+    </body>
+  </worldbody>
+</mujoco>
+"""

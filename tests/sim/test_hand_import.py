@@ -396,6 +396,20 @@ def test_one_spread_finger_does_not_turn_the_hand(tmp_path):
     assert found.axes[:, 2] == pytest.approx([0, 0, 1], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("thumb", "forward"),
+    [("0.08 0 0", (0, 0, 1)), ("0.03 0 0.074", (0.19, 0, 0.98))],
+    ids=["across", "around"],
+)
+def test_of_three_fingers_only_a_thumb_that_points_forward_says_where_that_is(
+    tmp_path, thumb, forward
+):
+    file = tmp_path / "right_hand.xml"
+    file.write_text(maker_files.three_fingers(thumb))
+    found = importer.side_of(file, Maker(), Choices(), lambda line: None)
+    assert found.axes[:, 2] == pytest.approx(forward, abs=0.01)
+
+
 def test_xacro_is_expanded_and_strange_arguments_are_named(maker_folder):
     pytest.importorskip("xacrodoc")
     file = maker_folder / "hand.urdf.xacro"

@@ -22,6 +22,8 @@ BESIDE_M = 0.045
 END_M = 0.012
 """A fingertip is the middle of the last part of a finger, this long."""
 NEAR_END_M = 0.025
+FORWARD = 0.5
+"""A thumb points forward if the cosine between it and the fingers is above this."""
 SURE_M = 0.003
 """The thumb is on a side of the palm if it is this far from the middle."""
 
@@ -458,7 +460,7 @@ def _axes(tree: Tree, digits: Mapping[Finger, Digit]) -> tuple[np.ndarray, float
     for finger in digits:
         ways[finger] = unit(tips[finger] - bases[finger])
     z = _along(np.array([ways[finger] for finger in others]))
-    if len(digits) == 3:
+    if len(digits) == 3 and unit(z) @ ways["thumb"] > FORWARD:
         # Three fingers stand around a palm, the thumb as far forward as the others.
         z = z + ways["thumb"]
     z = unit(z)
