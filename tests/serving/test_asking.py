@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from dataclasses import replace
 
@@ -273,8 +274,21 @@ def test_an_interruption_ends_the_connection():
 
 def test_a_server_that_reads_nothing_holds_nobody():
     """Its buffers are full, and sending would wait for ever."""
-    import socket
 
+    class Deaf(TheirServer):
+        async def _handle(self, connection):
+            await connection.send(wire.packed({}))
+            time.sleep(3.0)
+
+    with Deaf(still).running() as server:
+        asks = connection.Connection(f"ws://127.0.0.1:{server.port}", timeout_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(XlvlaError, match=r"gave no answer within 0\.5 s"):
+            asks.ask({"picture": np.zeros(30 << 20, np.uint8)})
+        assert time.monotonic() - began < 2.5, "it waited until the server read"
+
+
+def test_a_server_that_answers_no_handshake_holds_nobody():
     with socket.create_server(("127.0.0.1", 0)) as place:
         policy = asking(place.getsockname()[1], timeout_s=0.3)
         began = time.monotonic()
