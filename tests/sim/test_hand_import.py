@@ -25,6 +25,7 @@ from xlvla_cli import hand as hand_commands
 from xlvla_sim.hand_import import fit, importer, meshes, names, pair
 from xlvla_sim.hand_import.anatomy import Choices
 from xlvla_sim.hand_import.importer import Maker
+from xlvla_sim.hand_import.pictures import HandPictures
 from xlvla_sim.hand_import.tree import Link, Surface
 from xlvla_sim.world import World
 
@@ -428,6 +429,25 @@ def test_a_hand_is_named_after_its_file_without_the_side():
     assert names.hand_name(Path("Shadow_right.urdf.xacro")) == "shadow"
     with pytest.raises(XlvlaError, match="say --name NAME"):
         names.hand_name(Path("right.urdf"))
+
+
+def test_pictures_show_every_pinch_whole_and_fingers_that_close():
+    pictures = HandPictures(catalog.hand("ability"), "right")
+    try:
+        for q, _ in pictures.pinches.values():
+            seen = pictures.picture(q, 40.0, width=105, height=130)
+            edge = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
+            assert edge.min() > 250, "the hand is cut off"
+    finally:
+        pictures.close()
+    closed = HandPictures(catalog.hand("allegro"), "left")
+    try:
+        for finger in ("index", "middle", "ring"):
+            spread, *bends = closed.digits[finger].joints
+            assert closed.fist[spread] == closed.open[spread]
+            assert all(closed.fist[name] == closed.tree.by_name[name].upper for name in bends)
+    finally:
+        closed.close()
 
 
 def test_commands_import_a_hand_and_show_it(maker_folder, tmp_path, monkeypatch):
