@@ -5,9 +5,12 @@ one line.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -112,6 +115,29 @@ def test_every_engine_samples_what_the_model_samples(model, engines, name):
         torch.testing.assert_close(
             engines[name].sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4
         )
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "engine.md"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="not in a checkout")
+def test_the_function_in_the_docs_plays_an_exported_folder(model, engines, folder):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    inputs, noise = observation(model, 4)
+    sentence = "Push the_cans together."
+    ids, mask = tokenizer.load(model.config.max_words).encode(sentence)
+    inputs = replace(
+        inputs, words=torch.from_numpy(ids)[None], word_mask=torch.from_numpy(mask)[None]
+    )
+    past = inputs.past[:, -model.config.history_frames :].numpy()
+    images = inputs.images.numpy()
+    chunk = names["decide"](
+        folder, images, inputs.cameras.numpy(), sentence, past, noise[0].numpy()
+    )
+    expected = engines["onnx"].sample(inputs, noise)[0].numpy()
+    np.testing.assert_allclose(chunk, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ENGINES)
