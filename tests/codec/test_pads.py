@@ -1,5 +1,6 @@
 """Pads: their surfaces against an independent collision library, and where they face."""
 
+from dataclasses import replace
 from itertools import product
 
 import coal
@@ -13,10 +14,12 @@ from xlvla.kinematics import Kinematics
 from xlvla.shapes import Capsule, shapes
 from xlvla.solids import rigid_bodies
 from xlvla_policy.latent.losses import OPPOSING, pinches
+from xlvla_policy.latent.objective import Roles
 from xlvla_policy.latent.pads import FAR_M, MEETING_M, TOUCH_M, Pads, touching
-from xlvla_policy.latent.recipe import CONTACT
+from xlvla_policy.latent.recipe import CONTACT, DEFAULT
 from xlvla_policy.latent.sampling import uniform_poses
-from xlvla_policy.latent.touch_losses import inconsistency, touch_loss
+from xlvla_policy.latent.touch_losses import inconsistency, spread, touch_loss
+from xlvla_policy.latent.training import Trainer
 
 
 def poses(pads: Pads, count: int) -> torch.Tensor:
@@ -133,6 +136,26 @@ def test_only_pads_that_are_near_touching_cost_and_only_beyond_the_slack():
 def test_inconsistency_is_a_matter_of_the_spread():
     z = torch.randn(256, 32, generator=torch.Generator().manual_seed(0))
     off = torch.randn(256, 32, generator=torch.Generator().manual_seed(1))
-    assert inconsistency(z, z) == 0
-    assert inconsistency(z + 0.1 * off, z).item() == pytest.approx(0.01, rel=0.1)
-    assert inconsistency(7 * (z + 0.1 * off) + 3, 7 * z + 3).item() == pytest.approx(0.01, rel=0.1)
+
+    def cost(again, z):
+        return inconsistency(again, z, spread(z).expand(len(z))).item()
+
+    assert cost(z, z) == 0
+    assert cost(z + 0.1 * off, z) == pytest.approx(0.01, rel=0.1)
+    assert cost(7 * (z + 0.1 * off) + 3, 7 * z + 3) == pytest.approx(0.01, rel=0.1)
+
+
+def test_a_few_poses_far_out_do_not_make_the_others_look_consistent():
+    """Poses that are no uniform ones take no part in the spread."""
+    few = {"batch": 64, "pool": 1024, "templates": 32, "clear": 0.0, "patience": 0}
+    recipe = replace(DEFAULT, mixture=(0.5, 0.5, 0.0, 0.0), consistent=10.0, **few)
+    trainer = Trainer(recipe, ("ability", "inspire"))
+    roles = Roles(trainer.bodies, trainer.bodies)
+    body = trainer.bodies[0]
+    poses = trainer.samplers[body.name]()
+    far = poses.clone()
+    far[32:] = body.upper
+    generator = torch.Generator().manual_seed(0)
+    near_source = trainer.objective.source(body, poses, roles, generator, 0)
+    far_source = trainer.objective.source(body, far, roles, generator, 0)
+    torch.testing.assert_close(near_source.spread, far_source.spread)

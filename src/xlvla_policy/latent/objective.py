@@ -16,7 +16,7 @@ from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughne
 from xlvla_policy.latent.model import Coders
 from xlvla_policy.latent.pads import PadPose, Pads
 from xlvla_policy.latent.recipe import Recipe
-from xlvla_policy.latent.touch_losses import inconsistency, touch_loss
+from xlvla_policy.latent.touch_losses import inconsistency, spread, touch_loss
 
 SPACING = 0.1
 """Between neighbouring points of a path, as a part of the line between two poses."""
@@ -48,6 +48,8 @@ class EmbodimentBatch:
         pads: what they do in these poses; None where touch is no part of the recipe.
         mean, log_variance: [B, L] of the posterior.
         latent: [B, L] sampled from it.
+        spread: of the latents of uniform poses: those of a few others, which lie far out, would
+            make any inconsistency look small.
         checked: [K] indices of the poses that are checked for self-contact ...
         free: ... and whether each is free of it.
         thinned: whether these are every n-th pose already.
@@ -63,6 +65,7 @@ class EmbodimentBatch:
     mean: Tensor
     log_variance: Tensor
     latent: Tensor
+    spread: Tensor
     checked: Tensor
     free: Tensor
     path: Tensor
@@ -219,10 +222,25 @@ class Objective:
         if len(checked):
             free = self.contacts[body.name].free(q[checked])
         pads = self.pads[body.name](q) if self.pads else None
-        lines = pinches(tips, body.fingers)
         return EmbodimentBatch(
-            body, q, tips, lines, pads, mean, log_variance, latent, checked, free, path, thinned
+            body,
+            q,
+            tips,
+            pinches(tips, body.fingers),
+            pads,
+            mean,
+            log_variance,
+            latent,
+            spread(mean[: self._uniform(q)]),
+            checked,
+            free,
+            path,
+            thinned,
         )
+
+    def _uniform(self, q: Tensor) -> int:
+        """How many of the poses of a batch are uniform; they come first."""
+        return round(len(q) * self.recipe.mixture[0] / sum(self.recipe.mixture))
 
     def _checked(self, poses: int, thinned: bool, roles: Roles, turn: int) -> Tensor:
         """Indices [K] of poses that are checked for self-contact, others each turn: checking all is
@@ -242,7 +260,7 @@ class Objective:
         """Latents of four points each on lines between uniform poses, which come first: half of
         them lines of poses, half of latents.
         """
-        uniform = round(len(q) * self.recipe.mixture[0] / sum(self.recipe.mixture))
+        uniform = self._uniform(q)
         count = min(self.recipe.paths, uniform // 2) // 2
         ends = torch.randperm(uniform, generator=generator)[: 4 * count].unflatten(0, (4, -1))
         from_pose, to_pose, from_latent, to_latent = ends
@@ -296,7 +314,8 @@ class Objective:
         if self.recipe.consistent:
             again, _ = self.coders[target.name].encode(torch.cat([each.q for each in others]))
             z = torch.cat([each.source.latent for each in others])
-            inconsistent = inconsistency(again, z)
+            spreads = [each.source.spread.expand(len(each.q)) for each in others]
+            inconsistent = inconsistency(again, z, torch.cat(spreads))
         if self.contacts and roles.exact:
             form = form + self.recipe.clear * self.collision(target, decoded)
         losses = DecoderLosses(reconstruction, retargeted, twin, form, touch, inconsistent)

@@ -141,9 +141,11 @@ QUICK = replace(
 CONTACT = replace(
     DEFAULT,
     name="contact",
-    touch=150000.0,
-    facing=0.3,
-    consistent=10.0,
+    steps=20000,
+    settle_steps=1500,
+    touch=75000.0,
+    facing=0.6,
+    consistent=5.0,
     mixture=(0.45, 0.3, 0.05, 0.0, 0.15, 0.05),
 )
 """Ours, with pads that touch where the source's do, and latents that every hand agrees on."""

@@ -26,7 +26,13 @@ def touch_loss(source: PadPose, target: PadPose, mask: Tensor, recipe: Recipe) -
     return (mask * touch_costs(source, target, recipe)).sum() / mask.sum()
 
 
-def inconsistency(again: Tensor, z: Tensor) -> Tensor:
-    """Squared distance of latents [B, L] from z, over that of z from its mean."""
-    spread = (z - z.mean(dim=0)).square().sum(dim=-1).mean()
-    return (again - z).square().sum(dim=-1).mean() / spread
+def inconsistency(again: Tensor, z: Tensor, spread: Tensor) -> Tensor:
+    """Mean squared distance of latents [B, L] from z, over the spread [B] of the latents of each
+    one's source.
+    """
+    return ((again - z).square().sum(dim=-1) / spread).mean()
+
+
+def spread(z: Tensor) -> Tensor:
+    """Mean squared distance of latents [B, L] from their mean."""
+    return (z - z.mean(dim=0)).square().sum(dim=-1).mean()
