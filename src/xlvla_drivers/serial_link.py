@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import termios
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -48,9 +49,7 @@ class SerialLink:
 
         self.close()
         try:
-            self._port = serial.Serial(
-                self.address, self.baud, timeout=0, write_timeout=LINK_TIMEOUT_S, exclusive=True
-            )
+            self._port = serial.Serial(self.address, self.baud, timeout=0, exclusive=True)
         except (OSError, ValueError, termios.error) as error:
             raise LinkLost(f"cannot open {self.address}: {_reason(error)}") from None
         with contextlib.suppress(
@@ -71,10 +70,20 @@ class SerialLink:
                 port.close()
 
     def send(self, data: bytes) -> None:
-        port = self._opened()
+        """Writes all of it; not by pyserial, whose timeout runs on while this process stands
+        still, and then calls lost what was written.
+        """
+        descriptor = self._opened().fileno()
+        until_s = thread_clock.now_s() + LINK_TIMEOUT_S
         try:
-            port.write(data)
-        except (OSError, termios.error) as error:
+            while data:
+                with contextlib.suppress(BlockingIOError):
+                    data = data[os.write(descriptor, data) :]
+                if data and thread_clock.now_s() >= until_s:
+                    raise self._lost(f"it took no bytes for {1e3 * LINK_TIMEOUT_S:.0f} ms")
+                if data:
+                    time.sleep(thread_clock.SLICE_S / 10)
+        except OSError as error:
             raise self._lost(error) from None
 
     def receive(self, until_s: float) -> bytes:

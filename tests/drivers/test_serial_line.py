@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import subprocess
+import sys
+import threading
 import time
+import tty
 from collections import Counter
 
 import pytest
@@ -161,3 +167,60 @@ def test_nothing_but_an_emulators_link_is_replaced(tmp_path, make):
     with pytest.raises(XlvlaError, match="not an emulator's link"):
         Echo(path).port.start()
     assert os.path.lexists(path)
+
+
+SENDER = """
+import sys
+from collections import Counter
+from xlvla_drivers.serial_link import SerialLink
+
+link = SerialLink(sys.argv[1], 115200, Counter())
+link.open()
+print("sends", flush=True)
+while not sys.stdin.closed:
+    link.send(b"x")
+"""
+
+
+def test_a_process_that_stood_still_while_it_wrote_has_lost_nothing():
+    here, there = os.openpty()
+    tty.setraw(there)
+    command = [sys.executable, "-c", SENDER, os.ttyname(there)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as sender:
+        ending = threading.Event()
+        reader = threading.Thread(target=drained, args=(here, ending))
+        reader.start()
+        try:
+            assert sender.stdout.readline() == "sends\n"
+            for _ in range(20):
+                time.sleep(0.01)
+                sender.send_signal(signal.SIGSTOP)
+                time.sleep(1.5 * LINK_TIMEOUT_S)
+                sender.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+            assert sender.poll() is None, sender.stderr.read()
+        finally:
+            sender.kill()
+            ending.set()
+            reader.join()
+    os.close(here)
+    os.close(there)
+
+
+def drained(descriptor: int, ending: threading.Event) -> None:
+    """Takes what arrives, until the end."""
+    while not ending.is_set():
+        if select.select([descriptor], [], [], 0.05)[0]:
+            os.read(descriptor, 65536)
+
+
+def test_a_line_that_takes_no_bytes_is_lost_in_time():
+    here, there = os.openpty()
+    tty.setraw(there)
+    link = SerialLink(os.ttyname(there), 115200, Counter())
+    link.open()
+    with pytest.raises(LinkLost, match="it took no bytes for 70 ms"):
+        link.send(bytes(1_000_000))
+    os.close(here)
+    os.close(there)
