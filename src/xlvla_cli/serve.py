@@ -90,7 +90,7 @@ def _serve(rig: Rig, policy: Policy, place: socket.socket) -> None:
 
     from xlvla_policy.openpi.server import PolicyServing
 
-    serving = PolicyServing(rig, policy, typer.echo)
+    serving = PolicyServing(rig, policy, _say)
     try:
         asyncio.run(_until_asked(serving, rig, policy, place))
     finally:
@@ -110,6 +110,12 @@ async def _until_asked(
         for line in _lines(rig, policy, place):
             typer.echo(line)
         await asked.wait()
+
+
+def _say(line: str) -> None:
+    """Clients are served on where nobody reads what is said of them, as behind `| head`."""
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(line)
 
 
 def _lines(rig: Rig, policy: Policy, place: socket.socket) -> list[str]:
