@@ -58,6 +58,15 @@ def test_a_running_rig_takes_orders_of_another_terminal_and_ends_after_its_takes
     assert "takes recorded: 1, the last in " in text
 
 
+def test_a_stop_that_no_motion_answers_fails_and_says_so(monkeypatch):
+    monkeypatch.setattr("xlvla_cli.ros.operator.OFFER_TIMEOUT_S", 0.3)
+    done = CliRunner().invoke(app, ["estop", "--domain", str(own_domain())])
+    assert isinstance(done.exception, XlvlaError)
+    assert str(done.exception).startswith(
+        "drivers were told to stop; motion was not: no node provides /motion/estop"
+    )
+
+
 def test_a_call_that_cannot_be_meant_is_one_line_before_anything_is_called():
     assert said("call", "motion/engag").endswith("did you mean 'motion/engage'?")
     assert (

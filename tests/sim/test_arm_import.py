@@ -156,7 +156,9 @@ def test_joints_whose_limits_a_maker_left_out_are_named_together(tmp_path):
     """One that turns without end says so: it is continuous."""
     file = tmp_path / "three.urdf"
     file.write_text(re.sub(r'lower="-\d.*?" upper="\S+"', "", URDF))
-    with pytest.raises(XlvlaError, match="joints 'bend', 'roll' have no limits: give them by --limit"):
+    with pytest.raises(
+        XlvlaError, match="joints 'bend', 'roll' have no limits: give them by --limit"
+    ):
         imported(file, tmp_path / "arms", "mine")
 
 

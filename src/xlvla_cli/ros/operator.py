@@ -134,14 +134,16 @@ class Operator:
             self._stopped = True
 
     def estop(self) -> str:
-        """Stops every driver, and motion; one line on what came of it. A motion that does not
-        answer keeps no driver from stopping.
+        """Stops every driver, and motion; one line on what came of it.
+
+        Raises:
+            XlvlaError: motion does not answer, which keeps no driver from stopping.
         """
         self.stop()
         try:
             return self.call(topics.ESTOP)
         except XlvlaError as error:
-            return f"drivers were told to stop; motion was not: {error}"
+            raise XlvlaError(f"drivers were told to stop; motion was not: {error}") from None
 
     def end_stop(self) -> str:
         """Ends an e-stop by motion, which tells the drivers; raises XlvlaError where it does
