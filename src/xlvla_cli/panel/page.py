@@ -63,6 +63,26 @@ The state is sent again and again, and each time the animations begin anew. Wher
 a panel that hangs or a connection that does, they unfold a line that says so, without a script.
 """
 
+SPACE = """<img hidden src="data:," onerror="
+  if (!window.xlvlaSpace) {
+    window.xlvlaSpace = true;
+    window.addEventListener('keydown', event => {
+      const box = 'input[type=checkbox]';
+      const closedList = '[role=combobox][aria-expanded=false]';
+      const touched = event.target.closest?.(box + ', ' + closedList);
+      if (event.code !== 'Space' || !touched) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      touched.blur();
+      const press = {key: ' ', code: 'Space', bubbles: true};
+      document.body.dispatchEvent(new KeyboardEvent('keydown', press));
+    }, true);
+  }"></img>"""
+"""viser's keys do nothing after a check box or a list was touched, as in a text field: the space
+key would not stop the robot. This hands it on from both, unless the list is open: it is written
+there. viser has no place for scripts of one's own; that of a picture that fails is run.
+"""
+
 OLD = (
     '<div class="xlvla-old"><p><b>This page has heard nothing for 4 s.</b> What it shows is old, '
     "and no button of it, the e-stop neither, may reach the robot: stop it by its own "
@@ -178,7 +198,7 @@ class Page:
         gui.main_panel.dock_right()
         self._server.initial_camera.position = VIEW_FROM
         self._server.initial_camera.look_at = VIEW_AT
-        gui.add_html(STYLE)
+        gui.add_html(STYLE + SPACE)
         self._state = gui.add_html("")
         self._add_stop()
         self._button(TAKE_OVER, viser.Icon.STEERING_WHEEL, None)
