@@ -73,10 +73,9 @@ def columns(rig: Rig, names: Sequence[str], latent_width: int = LATENT_WIDTH) ->
     Raises:
         XlvlaError: a name that is none of these, a joint that is named twice, or no joint at all.
     """
-    parts: dict[str, tuple[Side, Part]] = {}
+    parts: dict[str, tuple[Side, Part]] = {f"{key[0]}_{key[1]}": key for key in rig.parts}
     latents: dict[str, Side] = {}
     for side, part in rig.parts:
-        parts[f"{side}_{part}"] = side, part
         if part == "hand":
             latents[f"{side}_latent"] = side
     known: dict[str, tuple[Side, Part, int]] = {}

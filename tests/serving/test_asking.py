@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from dataclasses import replace
 
@@ -199,34 +200,33 @@ def test_a_lie_is_one_line_and_the_next_answer_is_a_chunk_again(name):
 
 
 def test_an_answer_that_comes_late_is_never_played():
-    """Every answer names its request in a joint; the second waits until it is too late."""
+    """Every answer names its request in a joint; the second comes when nobody waits any more."""
     told = []
+    given_up = threading.Event()
 
     def answer(request):
         told.append(len(told))
         if told[-1] == 1:
-            time.sleep(0.8)
+            given_up.wait(60)
         actions = still(request)["actions"].copy()
         actions[:, 0] = told[-1] / 100
         return {"actions": actions}
 
-    numbers = []
     with TheirServer(answer).running() as server:
-        policy = asking(server.port, timeout_s=0.4)
-        for _ in range(6):
-            try:
-                numbers.append(
-                    policy.predict(observation(policy.rig)).positions["left"]["arm"][0, 0]
-                )
-            except XlvlaError as error:
-                numbers.append(str(error))
-            time.sleep(0.3)
+        policy = asking(server.port, timeout_s=2.0)
+
+        def first_joint():
+            chunk = policy.predict(observation(policy.rig))
+            return chunk.positions["left"]["arm"][0, 0]
+
+        assert first_joint() == 0.0
+        with pytest.raises(
+            XlvlaError, match=r"gave no answer within 2 s \(policy.server.timeout_s\)"
+        ):
+            first_joint()
+        given_up.set()
+        np.testing.assert_allclose([first_joint() for _ in range(3)], [0.02, 0.03, 0.04])
         policy.close()
-    assert numbers[0] == 0.0
-    assert "gave no answer within 0.4 s (policy.server.timeout_s)" in numbers[1]
-    later = [number for number in numbers[2:] if isinstance(number, float)]
-    np.testing.assert_allclose(later, [(2 + k) / 100 for k in range(len(later))])
-    assert later
 
 
 def test_two_answers_for_one_request_end_the_connection():
@@ -278,14 +278,16 @@ def test_a_server_that_reads_nothing_holds_nobody():
     class Deaf(TheirServer):
         async def _handle(self, connection):
             await connection.send(wire.packed({}))
-            time.sleep(3.0)
+            given_up.wait(60)
 
+    given_up = threading.Event()
     with Deaf(still).running() as server:
-        asks = connection.Connection(f"ws://127.0.0.1:{server.port}", timeout_s=0.5)
-        began = time.monotonic()
-        with pytest.raises(XlvlaError, match=r"gave no answer within 0\.5 s"):
-            asks.ask({"picture": np.zeros(30 << 20, np.uint8)})
-        assert time.monotonic() - began < 2.5, "it waited until the server read"
+        asks = connection.Connection(f"ws://127.0.0.1:{server.port}", timeout_s=2.0)
+        try:
+            with pytest.raises(XlvlaError, match="gave no answer within 2 s"):
+                asks.ask({"picture": np.zeros(30 << 20, np.uint8)})
+        finally:
+            given_up.set()
 
 
 def test_a_server_that_answers_no_handshake_holds_nobody():

@@ -146,8 +146,9 @@ class OpenpiPolicy:
     def _chunk(self, actions: np.ndarray, observation: Observation) -> Chunk:
         """A chunk of these actions; joints they do not have stay where they are commanded."""
         positions: dict[Side, dict[Part, np.ndarray]] = {}
-        sides: list[Side] = [*(side for side, _ in self._limits), *self._actions.latents]
-        for side in dict.fromkeys(sides):
+        driven: list[Side] = [side for side, _ in self._limits]
+        driven += self._actions.latents
+        for side in driven:
             parts = observation.executed[side].items()
             positions[side] = {part: np.repeat(rows[-1:], len(actions), 0) for part, rows in parts}
         for key, (taken, joints) in self._actions.places.items():
