@@ -278,9 +278,10 @@ def test_a_server_that_reads_nothing_holds_nobody():
     class Deaf(TheirServer):
         async def _handle(self, connection):
             await connection.send(wire.packed({}))
-            given_up.wait(60)
+            was_deaf.append(given_up.wait(30))
 
     given_up = threading.Event()
+    was_deaf = []
     with Deaf(still).running() as server:
         asks = connection.Connection(f"ws://127.0.0.1:{server.port}", timeout_s=2.0)
         try:
@@ -288,6 +289,7 @@ def test_a_server_that_reads_nothing_holds_nobody():
                 asks.ask({"picture": np.zeros(30 << 20, np.uint8)})
         finally:
             given_up.set()
+    assert was_deaf == [True], "it waited until the server was done"
 
 
 def test_a_server_that_answers_no_handshake_holds_nobody():
