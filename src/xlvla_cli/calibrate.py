@@ -15,8 +15,6 @@ from xlvla_cli.options import HandSide
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    import numpy as np
-
     from xlvla.device import JointCalibration
     from xlvla.rig import Rig
     from xlvla.types import Part, Side
@@ -123,7 +121,7 @@ def _walk(
     for name in only:
         if name not in device.joints:
             raise unknown("joint", name, device.joints)
-    lower, upper = _range(rig, side, part)
+    lower, upper = rig.limits(side, part)
     fits: dict[str, Fit] = {}
     with ExitStack() as stack:
         _rehearse(configured, stack)
@@ -142,14 +140,6 @@ def _walk(
                 typer.echo("stopped: nothing is written")
                 raise typer.Exit(1) from None
     return fits
-
-
-def _range(rig: Rig, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper [J] rad that a person can bring the joints to."""
-    if part == "hand":
-        return rig.hand(side).command_range(side)
-    limits = rig.arm(side).limits
-    return limits.lower, limits.upper
 
 
 def _rehearse(configured: ConfiguredPart, stack: ExitStack) -> None:

@@ -56,9 +56,7 @@ def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -
     device as it is calibrated.
     """
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-    lower, upper = (
-        (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
-    )
+    lower, upper = rig.limits(side, part)
     least, most = calibration.reach(lower, upper)
     lower = np.maximum(lower, least)
     upper = np.minimum(upper, most)

@@ -89,7 +89,7 @@ def _aside(
 ) -> np.ndarray:
     """How far joints at q [N] rad are led aside [N]; not at all where an arm cannot go there."""
     if part == "hand":
-        lower, upper = expert.limits(side, part)
+        lower, upper = expert.rig.limits(side, part)
         return rng.uniform(-FINGERS, FINGERS, len(q)) * (upper - lower)
     by = rng.uniform(-1, 1, 6) * ASIDE
     by[2] = abs(by[2])
@@ -111,7 +111,7 @@ def _led_aside(
     """Rows [T, N] that are led aside between two of them, less where the joints cannot be so quick;
     None where nothing is left of it.
     """
-    lower, upper = expert.limits(side, part)
+    lower, upper = expert.rig.limits(side, part)
     s = (np.arange(len(whole)) - begin) / (end - begin)
     # Goes aside in a third of the time, stays, and is back at its end.
     bump = wrist.minimum_jerk(3 * s) - wrist.minimum_jerk(3 * s - 2)

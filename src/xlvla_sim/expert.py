@@ -168,13 +168,6 @@ class Expert:
         """
         return self._solve(side, self.wrist(side, q) + by, q)
 
-    def limits(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest command [N] rad of an arm or a hand."""
-        if part == "hand":
-            return self.rig.hand(side).command_range(side)
-        solver = self._arms[side]
-        return solver.lower, solver.upper
-
     def can_follow(self, side: Side, part: Part, rows: np.ndarray) -> bool:
         """Whether an arm or a hand is quick enough for commands [T, N] rad at 20 Hz, from the first
         on.

@@ -71,7 +71,7 @@ class Witness:
                 if now_s - since_s < FALL_S and height < from_m - FELL_M:
                     self._dropped.setdefault(thing, now_s)
         arms = self._positions()
-        if np.abs(arms - self._arms).max() > STILL_RAD:
+        if np.abs(arms - self._arms).max(initial=0) > STILL_RAD:
             self._arms = arms
             self._moved_s = now_s
 
