@@ -313,6 +313,10 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
     about = json.loads((folder / "policy.json").read_text())
     about["card"]["committed"] = 8
     (broken / "policy.json").write_text(json.dumps(about))
+    with pytest.raises(XlvlaError, match=r"policy\.json was changed after it was written"):
+        load(broken, Choice())
+    del about["sha256"]
+    (broken / "policy.json").write_text(json.dumps(about))
     with pytest.raises(XlvlaError, match="do not belong together"):
         load(broken, Choice())
 

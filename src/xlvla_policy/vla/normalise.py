@@ -113,8 +113,10 @@ def from_document(document: Mapping[str, Any]) -> Statistics:
     """
     blocks: dict[str, BlockStatistics] = {}
     for name, entry in document.items():
-        mean = np.array(entry["mean"], np.float32)
-        scale = np.array(entry["scale"], np.float32)
+        # A number too large for float32 becomes infinite, and is refused below.
+        with np.errstate(over="ignore"):
+            mean = np.array(entry["mean"], np.float32)
+            scale = np.array(entry["scale"], np.float32)
         same_shape = mean.ndim == 1 and mean.shape == scale.shape
         finite = np.isfinite(mean).all() and np.isfinite(scale).all()
         if not same_shape or not finite or (scale <= 0).any():
