@@ -84,7 +84,7 @@ def test_a_policy_sees_commands_and_poses_from_after_the_clock_was_set_back_alon
         def comes():
             arm.listen(lambda: now_ns, 0, 0)
             try:
-                seen = arm.executed(now_ns, lambda: now_ns, now_ns - SECOND)
+                seen = arm.executed(now_ns, arm.measured(lambda: now_ns, now_ns - SECOND))
             except NotYet:
                 return False
             return np.allclose(seen[-1], position)
@@ -94,7 +94,7 @@ def test_a_policy_sees_commands_and_poses_from_after_the_clock_was_set_back_alon
     now_ns = time.time_ns()
     executed(now_ns, np.zeros(len(names)))
     with pytest.raises(NotYet):
-        arm.executed(now_ns - HOUR_NS, lambda: now_ns - HOUR_NS, now_ns - HOUR_NS - SECOND)
+        arm.measured(lambda: now_ns - HOUR_NS, now_ns - HOUR_NS - SECOND)
     executed(now_ns - HOUR_NS, np.ones(len(names)))
 
 
@@ -115,7 +115,7 @@ def test_commands_that_come_while_a_policy_waits_for_the_processor_are_not_of_th
     def comes():
         arm.listen(clock_of_one_look(), 0, 0)
         try:
-            seen = arm.executed(later_ns, lambda: later_ns, began_ns)
+            seen = arm.executed(later_ns, arm.measured(lambda: later_ns, began_ns))
         except NotYet:
             return False
         return np.allclose(seen[-1], 1.0)
