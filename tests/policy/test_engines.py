@@ -220,7 +220,10 @@ def test_weights_in_float8_give_nearly_the_same_product():
     linear = torch.nn.Linear(64, 48, bias=False)
     x = torch.randn(2, 5, 64).to(torch.bfloat16)
     exact = linear(x.float())
-    found = Float8Linear(linear.to(torch.bfloat16))(x).float()
+    try:
+        found = Float8Linear(linear.to(torch.bfloat16))(x).float()
+    except NotImplementedError:
+        pytest.skip("this torch multiplies float8 on GPUs alone")
     assert (found - exact).norm() < 0.05 * exact.norm()
     assert Float8Linear(linear).weight.element_size() == 1
 

@@ -333,7 +333,9 @@ def _open(host: str, port: int) -> Any:
             from xarm.x3 import base
 
         log.logger.disabled = True
-        log.origin_logger.disabled = True
+        # Below the one above, in SDKs from 1.17.3 on.
+        if hasattr(log, "origin_logger"):
+            log.origin_logger.disabled = True
         # It warns at every command of its mode, which it does not know without reports.
         log.logger.warn = _silent
         base.__dict__["print"] = _silent
