@@ -222,8 +222,10 @@ def test_weights_in_float8_give_nearly_the_same_product():
     exact = linear(x.float())
     try:
         found = Float8Linear(linear.to(torch.bfloat16))(x).float()
-    except NotImplementedError:
-        pytest.skip("this torch multiplies float8 on GPUs alone")
+    except RuntimeError as error:
+        if "scaled_mm" not in str(error):
+            raise
+        pytest.skip("this torch multiplies float8 so on GPUs alone")
     assert (found - exact).norm() < 0.05 * exact.norm()
     assert Float8Linear(linear).weight.element_size() == 1
 
