@@ -13,6 +13,8 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xlvla.errors import XlvlaError
+
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ONLY = "ROS_LOCALHOST_ONLY"
 PEERS = "ROS_STATIC_PEERS"
@@ -146,6 +148,21 @@ def _refuses(address: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def listening(host: str, port: int, what: str, other: str) -> socket.socket:
+    """The socket of a server of `what`; raises XlvlaError where it cannot be had. `other` is what
+    may have the port, and where.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise XlvlaError(
+            f"the {what} cannot be served at {host}:{port}: {reason}; is {other}? "
+            "--port takes another"
+        ) from None
 
 
 def discovery_settings(shell: Mapping[str, str]) -> str:

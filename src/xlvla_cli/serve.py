@@ -46,12 +46,12 @@ def serve(
 ) -> None:
     """Serve a policy's chunks to robots with openpi-client, until Ctrl-C."""
     from xlvla import catalog
+    from xlvla.network import listening
     from xlvla.run import interruptible
-    from xlvla_policy.openpi.server import listening
 
     served = chosen(rig, policy, left_hand, right_hand)
     # Before the weights are loaded, which takes a while.
-    place = listening(host, port)
+    place = listening(host, port, "policy", "another server there")
     assert served.policy is not None
     with place, interruptible(), contextlib.suppress(KeyboardInterrupt):
         loaded = catalog.policy(served.policy.type)(served)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.server import serve
 
+from xlvla.network import listening
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
 from xlvla_policy.openpi import wire
-from xlvla_policy.openpi.server import PolicyServing, listening
+from xlvla_policy.openpi.server import PolicyServing
 
 WEIGHER = '''
 import numpy as np
@@ -99,7 +100,7 @@ def in_a_loop(start: Callable[[], Any]) -> Iterator[None]:
 def served(rig: Rig, policy: Any, said: list[str] | None = None) -> Iterator[int]:
     """A policy served by xlvla; the port."""
     serving = PolicyServing(rig, policy, (said if said is not None else []).append)
-    place = listening("127.0.0.1", 0)
+    place = listening("127.0.0.1", 0, "policy", "another server there")
     with in_a_loop(lambda: serving.start(place)):
         yield place.getsockname()[1]
     serving.close()
@@ -139,7 +140,7 @@ class TheirServer:
     @contextmanager
     def running(self) -> Iterator[TheirServer]:
         """On the port it had before, if it ran before."""
-        place = listening("127.0.0.1", self.port)
+        place = listening("127.0.0.1", self.port, "policy", "another server there")
         self.port = place.getsockname()[1]
 
         async def start() -> Any:

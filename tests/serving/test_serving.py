@@ -20,10 +20,11 @@ from websockets.sync.client import connect
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
+from xlvla.network import listening
 from xlvla.policy import Observation
 from xlvla_policy.openpi import wire
 from xlvla_policy.openpi.metadata import every_joint
-from xlvla_policy.openpi.server import MOST_CLIENTS, listening
+from xlvla_policy.openpi.server import MOST_CLIENTS
 from xlvla_policy.openpi.session import Session
 
 PROMPT = "Push the two tomato cans together."
@@ -284,7 +285,7 @@ def test_a_taken_port_is_one_line(port):
     with pytest.raises(
         XlvlaError, match=f"cannot be served at 127.0.0.1:{port}: Address already in use"
     ):
-        listening("127.0.0.1", port)
+        listening("127.0.0.1", port, "policy", "another server there")
 
 
 def test_what_is_served_is_chosen_by_name_or_weights_and_plays_plainly(tmp_path, monkeypatch):

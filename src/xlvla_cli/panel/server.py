@@ -20,6 +20,7 @@ import viser
 import websockets.asyncio.server as web
 
 from xlvla.errors import XlvlaError
+from xlvla.network import listening
 from xlvla_drivers.server_access import called, certified, is_key, is_loopback, own_key
 
 PORT = 8460
@@ -62,17 +63,17 @@ class PanelServer(viser.ViserServer):
     def __init__(self, place: Place):
         secure = _secure(place)
         self._access_key = own_key(f"panel-{place.port}")
-        listening = _listen(place)
-        with _guarded(listening, self._access_key, secure) as guards, _quiet():
+        listener = listening(place.host, place.port, "panel", "another panel open")
+        with _guarded(listener, self._access_key, secure) as guards, _quiet():
             super().__init__(host=place.host, port=place.port, label="xlvla", verbose=False)
         if not guards:
             self.stop()
-            listening.close()
+            listener.close()
             raise XlvlaError(
                 f"viser {viser.__version__} serves in a way that cannot be guarded: install the "
                 "version of constraints.txt"
             )
-        port = listening.getsockname()[1]
+        port = listener.getsockname()[1]
         scheme = "http" if secure is None else "https"
         self.address = f"{scheme}://{called(place.host)}:{port}/{self._access_key}/"
 
@@ -96,18 +97,6 @@ def _secure(place: Place) -> ssl.SSLContext | None:
             f"`ssh -L {place.port}:localhost:{place.port} ...`"
         )
     return None
-
-
-def _listen(place: Place) -> socket.socket:
-    """The socket of the panel; a taken port is one line."""
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    try:
-        return socket.create_server((place.host, place.port), family=family)
-    except OSError as error:
-        raise XlvlaError(
-            f"the panel cannot be served at {place.host}:{place.port}: "
-            f"{error.strerror or error}; is another panel open? --port takes another"
-        ) from None
 
 
 @contextlib.contextmanager

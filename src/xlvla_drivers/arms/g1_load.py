@@ -1,6 +1,6 @@
 """What the motors of a G1's arm have to hold up: its own weight, and that of the hand it carries.
 
-They act like springs (`arm.Impedance`), and would give way by a tenth of a radian without.
+They act like springs (`arm.Impedance`), and would give way by some hundredths of a radian without.
 """
 
 from __future__ import annotations

@@ -35,19 +35,6 @@ LOGGER = logging.getLogger(__name__)
 LOGGER.addFilter(lambda record: "handshake" not in record.getMessage())
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """The socket of a server; raises XlvlaError where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise XlvlaError(
-            f"the policy cannot be served at {host}:{port}: {reason}; is another server there? "
-            "--port takes another"
-        ) from None
-
-
 class PolicyServing:
     """Serves a rig's policy.
 
