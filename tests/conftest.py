@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import crashes
 import retries
 
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -69,6 +70,7 @@ LONGEST = (
 
 def pytest_configure(config):
     config.pluginmanager.register(retries.Plugin(), "retries")
+    config.pluginmanager.register(crashes.Plugin(), "crashes")
 
 
 def pytest_collection_modifyitems(items):

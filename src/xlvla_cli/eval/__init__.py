@@ -290,7 +290,8 @@ def _report(
     }
     (out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     (out / "table.md").write_text("\n".join(results.markdown()) + "\n")
-    title = f"{Path(policy).name}, {results.cells[0].rate.trials} trials per cell"
+    trials = results.cells[0].rate.trials
+    title = f"{Path(policy).name}, {trials} trial{'s' * (trials != 1)} per cell"
     draw(results, out / "heatmap.png", title)
     failures_page.write(outcomes, title, out)
     console = screen.console()
