@@ -18,7 +18,7 @@ from xlvla_policy.latent.objective import Roles
 from xlvla_policy.latent.pads import FAR_M, MEETING_M, TOUCH_M, Pads, touching
 from xlvla_policy.latent.recipe import CONTACT, DEFAULT
 from xlvla_policy.latent.sampling import uniform_poses
-from xlvla_policy.latent.touch_losses import inconsistency, spread, touch_loss
+from xlvla_policy.latent.touch_losses import inconsistency, touch_loss, whitening
 from xlvla_policy.latent.training import Trainer
 
 
@@ -138,11 +138,26 @@ def test_inconsistency_is_a_matter_of_the_spread():
     off = torch.randn(256, 32, generator=torch.Generator().manual_seed(1))
 
     def cost(again, z):
-        return inconsistency(again, z, spread(z).expand(len(z))).item()
+        return inconsistency(again, z, whitening(z)).mean().item()
 
     assert cost(z, z) == 0
-    assert cost(z + 0.1 * off, z) == pytest.approx(0.01, rel=0.1)
-    assert cost(7 * (z + 0.1 * off) + 3, 7 * z + 3) == pytest.approx(0.01, rel=0.1)
+    assert cost(z + 0.1 * off, z) == pytest.approx(0.01, rel=0.3)
+    assert cost(7 * (z + 0.1 * off) + 3, 7 * z + 3) == pytest.approx(cost(z + 0.1 * off, z))
+
+
+@pytest.mark.parametrize("stretch", ["one direction", "a tenth of the latents"])
+def test_what_is_stretched_does_not_make_the_rest_look_consistent(stretch):
+    z = torch.randn(256, 32, generator=torch.Generator().manual_seed(0))
+    off = 0.1 * torch.randn(256, 32, generator=torch.Generator().manual_seed(1))
+    stretched = z.clone()
+    if stretch == "one direction":
+        stretched[:, 0] *= 10
+    else:
+        stretched[:25] *= 10
+    plain = inconsistency(z + off, z, whitening(z)).mean().item()
+    cost = inconsistency(stretched + off, stretched, whitening(stretched)).mean().item()
+    over_the_sum = plain * z.square().sum().item() / stretched.square().sum().item()
+    assert cost > 0.5 * plain > 2 * over_the_sum
 
 
 def test_a_few_poses_far_out_do_not_make_the_others_look_consistent():
@@ -158,4 +173,4 @@ def test_a_few_poses_far_out_do_not_make_the_others_look_consistent():
     generator = torch.Generator().manual_seed(0)
     near_source = trainer.objective.source(body, poses, roles, generator, 0)
     far_source = trainer.objective.source(body, far, roles, generator, 0)
-    torch.testing.assert_close(near_source.spread, far_source.spread)
+    torch.testing.assert_close(near_source.whitening, far_source.whitening)

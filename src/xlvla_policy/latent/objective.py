@@ -16,7 +16,7 @@ from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughne
 from xlvla_policy.latent.model import Coders
 from xlvla_policy.latent.pads import PadPose, Pads
 from xlvla_policy.latent.recipe import Recipe
-from xlvla_policy.latent.touch_losses import inconsistency, spread, touch_loss
+from xlvla_policy.latent.touch_losses import inconsistency, touch_loss, whitening
 
 SPACING = 0.1
 """Between neighbouring points of a path, as a part of the line between two poses."""
@@ -48,8 +48,7 @@ class EmbodimentBatch:
         pads: what they do in these poses; None where touch is no part of the recipe.
         mean, log_variance: [B, L] of the posterior.
         latent: [B, L] sampled from it.
-        spread: of the latents of uniform poses: those of a few others, which lie far out, would
-            make any inconsistency look small.
+        whitening: [L, L] of the latents of uniform poses, where hands are to agree on latents.
         checked: [K] indices of the poses that are checked for self-contact ...
         free: ... and whether each is free of it.
         thinned: whether these are every n-th pose already.
@@ -65,7 +64,7 @@ class EmbodimentBatch:
     mean: Tensor
     log_variance: Tensor
     latent: Tensor
-    spread: Tensor
+    whitening: Tensor
     checked: Tensor
     free: Tensor
     path: Tensor
@@ -222,6 +221,9 @@ class Objective:
         if len(checked):
             free = self.contacts[body.name].free(q[checked])
         pads = self.pads[body.name](q) if self.pads else None
+        whitened = mean[:0]
+        if self.recipe.consistent:
+            whitened = whitening(mean[: self._uniform(q)])
         return EmbodimentBatch(
             body,
             q,
@@ -231,7 +233,7 @@ class Objective:
             mean,
             log_variance,
             latent,
-            spread(mean[: self._uniform(q)]),
+            whitened,
             checked,
             free,
             path,
@@ -312,10 +314,7 @@ class Objective:
             touch = self._touch(target, others)
         inconsistent = torch.zeros(())
         if self.recipe.consistent:
-            again, _ = self.coders[target.name].encode(torch.cat([each.q for each in others]))
-            z = torch.cat([each.source.latent for each in others])
-            spreads = [each.source.spread.expand(len(each.q)) for each in others]
-            inconsistent = inconsistency(again, z, torch.cat(spreads))
+            inconsistent = self._inconsistency(target, others)
         if self.contacts and roles.exact:
             form = form + self.recipe.clear * self.collision(target, decoded)
         losses = DecoderLosses(reconstruction, retargeted, twin, form, touch, inconsistent)
@@ -346,6 +345,15 @@ class Objective:
         near_share = len(mask) / sum(len(each.q) for each in others)
         found = self.pads[target.name](torch.cat(q))
         return near_share * touch_loss(source, found, mask, self.recipe)
+
+    def _inconsistency(self, target: Embodiment, others: Sequence[Decoded]) -> Tensor:
+        """How far the decoder's poses are from where they came from, once they are encoded."""
+        again, _ = self.coders[target.name].encode(torch.cat([each.q for each in others]))
+        parts = again.split([len(each.q) for each in others])
+        off: list[Tensor] = []
+        for each, part in zip(others, parts, strict=True):
+            off.append(inconsistency(part, each.source.latent, each.source.whitening))
+        return torch.cat(off).mean()
 
     def _shown(
         self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int

@@ -56,7 +56,7 @@ class Recipe:
         facing: ... and on the square of how their pads' facing differs (cosines) ...
         touch_reach: ... of poses that are near touching, as exp(-touch_reach |gap|), [1/m].
         consistent: weight on how far from a latent of another hand the pose decoded from it is
-            encoded, squared, over the spread of such latents.
+            encoded, squared, over the spread of such latents in each direction.
         clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand
             that does not ...
         looks: ... in about this many poses of every other hand per step.
