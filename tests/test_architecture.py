@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
     "serial": "pyserial",
     "PIL": "pillow",
     "grpc": "grpcio",
+    "huggingface_hub": "huggingface-hub",
     "pink": "pin-pink",
     "foxglove": "foxglove-sdk",
     "mcap_ros2_support_fast": "mcap-ros2-support-fast",

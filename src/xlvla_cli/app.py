@@ -45,6 +45,7 @@ EXTRAS = {
     "onnxruntime": "export",
     "gymnasium": "gym",
     "ray": "ray",
+    "huggingface_hub": "hub",
 }
 """Which extra of the distribution brings a module."""
 

@@ -33,7 +33,10 @@ def policy(
     *,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Data set or folder of them, perhaps with a weight: A, B=0.3."),
+        typer.Option(
+            help="Data set or folder of them, perhaps with a weight: A, B=0.3; or hub:user/name, "
+            "which is pulled from the Hugging Face Hub."
+        ),
     ] = None,
     out: Annotated[
         Path,
@@ -61,10 +64,12 @@ def policy(
     if data is None:
         _collect(Path(DATA), hands, episodes)
 
+    from xlvla_data import hub
     from xlvla_policy.training import parallel, run
     from xlvla_policy.training.recipe import changed
 
-    chosen = Choice(tuple(data or [DATA]), **choice)
+    named = [hub.on_disk(text) for text in data or [DATA]]
+    chosen = Choice(tuple(named), **choice)
     if report:
         run.report(chosen)
         return

@@ -20,6 +20,7 @@ from rich.console import Console
 from xlvla import screen
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla.hub.pull import pulled_from
 from xlvla_policy.training import card as cards
 from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
@@ -298,8 +299,12 @@ def _about(run: Run, prepared: Prepared, observations: int) -> dict[str, Any]:
     """Facts for the model card."""
     episodes_by_hands: Counter[str] = Counter()
     sentences: set[str] = set()
+    from_hub: list[str] = []
     for each in prepared.recorded:
         source = each.source
+        place = pulled_from(source.root)
+        if place:
+            from_hub.append(place)
         hands = dict.fromkeys(body.hand for body in source.bodies.values())
         episodes_by_hands["+".join(hands)] += len(source.stored)
         for stored in source.stored:
@@ -313,4 +318,5 @@ def _about(run: Run, prepared: Prepared, observations: int) -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "init": str(run.choice.init or ""),
         "holdout": run.choice.holdout,
+        "hub": from_hub,
     }
