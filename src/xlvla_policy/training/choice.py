@@ -28,6 +28,8 @@ class Choice:
             ends may be chosen anew.
         fresh: begin anew, although the state of an interrupted run lies at the same place.
         tensorboard: write TensorBoard event files next to the weights.
+        log: services that draw curves and compare runs: trackio, wandb. What each needs is set by
+            its own environment variables.
         held_out: share of the episodes kept for validation.
         save_s: seconds between saved states.
         validate_s: seconds between validations.
@@ -47,6 +49,7 @@ class Choice:
     resume: bool = False
     fresh: bool = False
     tensorboard: bool = False
+    log: tuple[str, ...] = ()
     held_out: float = field(default=0.04, metadata={"min": 0.0, "max": 0.9})
     save_s: float = field(default=60.0, metadata={"min": 0.0})
     validate_s: float = field(default=180.0, metadata={"min": 0.0})

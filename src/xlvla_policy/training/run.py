@@ -22,7 +22,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.hub.pull import pulled_from
 from xlvla_policy.training import card as cards
-from xlvla_policy.training import dataset, parallel, preparation, state, validation
+from xlvla_policy.training import dataset, parallel, preparation, state, tracker, validation
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.display import Display
@@ -31,6 +31,7 @@ from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.preparation import Prepared
 from xlvla_policy.training.recipe import Recipe, usual
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
+from xlvla_policy.training.tracker import Tracker
 from xlvla_policy.training.validation import Errors
 from xlvla_policy.vla import checkpoint, tokenizer
 from xlvla_policy.vla.checkpoint import ModelCard
@@ -61,6 +62,7 @@ def train(
                 f"{_state_of(out)} holds a run that was interrupted at step {step}: go on with "
                 "--resume, or begin anew with --fresh"
             )
+    tracker.require(choice.log)
     torch.set_num_threads(choice.threads)
     torch.manual_seed(recipe.seed)
     group = parallel.join(choice.device)
@@ -147,6 +149,25 @@ def _session(run: Run, prepared: Prepared) -> _Session:
     return _Session(run, trainer, card, held_out)
 
 
+def _logs(run: Run, step: int, name: str, card: ModelCard) -> list[TensorBoardWriter | Tracker]:
+    """Where the curves of a run go, from a step on."""
+    logs: list[TensorBoardWriter | Tracker] = []
+    if run.choice.tensorboard:
+        logs.append(TensorBoardWriter(run.out.with_suffix(".board"), step))
+    settings = {
+        "recipe": asdict(run.recipe),
+        "preset": run.choice.preset,
+        "space": card.config.space,
+        "cameras": card.config.cameras,
+        "codec": card.codec,
+        "tokenizer": card.words,
+        "data": {key: card.data[key] for key in ("sets", "hands", "episodes", "holdout", "init")},
+    }
+    for service in run.choice.log:
+        logs.append(Tracker(service, name, settings, run.console.print))
+    return logs
+
+
 class _Session:
     """Saving, validating and showing around a trainer.
 
@@ -169,10 +190,10 @@ class _Session:
             self.console.print(
                 f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done"
             )
-        folder = None
-        if choice.tensorboard and trainer.group.first:
-            folder = run.out.with_suffix(".board")
-        self.tensorboard = TensorBoardWriter(folder, trainer.step)
+        self.name = state.name_of(self.state) if choice.resume else ""
+        if not self.name:
+            self.name = tracker.new_name(run.out.stem)
+        self.logs = _logs(run, trainer.step, self.name, card) if trainer.group.first else []
         self.save_at = trainer.seconds + choice.save_s
         self.validate_at = trainer.seconds + choice.validate_s
 
@@ -183,17 +204,21 @@ class _Session:
 
             def on_step(now: Progress) -> None:
                 display.show(now)
-                self.tensorboard.step(now, trainer.recipe.batch)
+                for log in self.logs:
+                    log.step(now, trainer.recipe.batch)
                 self._save_or_validate(now.seconds)
 
             trainer.run(on_step)
         self._save()
         if trainer.stopping:
+            for log in self.logs:
+                log.close()
             self.console.print("interrupted: resume with --resume")
             raise KeyboardInterrupt
         self._validate()
         self._export()
-        self.tensorboard.close()
+        for log in self.logs:
+            log.close()
         self.console.print(
             f"weights written to {self.out}, their model card to {cards.beside(self.out)}"
         )
@@ -222,7 +247,9 @@ class _Session:
         self._export()
 
     def _save(self) -> None:
-        state.save(self.trainer, self.state)
+        state.save(self.trainer, self.state, name=self.name)
+        for log in self.logs:
+            log.saved()
 
     def _validate(self) -> None:
         """Validates the averaged weights, in the first process."""
@@ -242,7 +269,8 @@ class _Session:
         averaged.load_state_dict(weights, assign=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=trainer.recipe.bf16):
             self.errors = validation.validate(averaged, trainer.batches, self.held_out)
-        self.tensorboard.validation(trainer.step, self.errors)
+        for log in self.logs:
+            log.validation(trainer.step, self.errors)
         self.console.print(
             f"step {trainer.step}, {trainer.seconds / 60:.1f} min: {self.errors.line()}"
         )

@@ -31,15 +31,19 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's names of the moments of a weight's gradient."""
 
 
-def save(trainer: Trainer, path: Path) -> None:
+def save(trainer: Trainer, path: Path, *, name: str = "") -> None:
     """Writes the state atomically: whatever happens meanwhile, there is one to resume from. Every
     process must call it.
+
+    Args:
+        name: by which a run is known to services that compare runs.
     """
     facts = {
         "step": trainer.step,
         "seconds": trainer.seconds,
         "seed": trainer.recipe.seed,
         "recipe": asdict(trainer.recipe),
+        "name": name,
         **requirements(trainer),
     }
     metadata = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
@@ -117,6 +121,12 @@ def recipe_of(path: Path) -> Recipe:
             "anew from its weights with --init"
         )
     return recipe
+
+
+def name_of(path: Path) -> str:
+    """The name that was saved with the state of a run; '' where none was."""
+    with _opened(path) as file:
+        return str(_facts(path, file).get("name", ""))
 
 
 def unfinished_step(path: Path) -> int | None:
