@@ -3,13 +3,13 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import hub_server
 import pytest
 import yaml
 from made_episodes import episode, run
 
-from command_line import XLVLA
 from xlvla.errors import XlvlaError
 from xlvla.hub.pull import pulled_from
 from xlvla_data import hub, store
@@ -68,7 +68,7 @@ def test_environment_variables_choose_server_token_and_home(server, data_set, tm
     }
 
     def command(*arguments):
-        call = [XLVLA, *map(str, arguments)]
+        call = [sys.executable, "-m", "xlvla", *map(str, arguments)]
         return subprocess.run(
             call, capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path
         )
