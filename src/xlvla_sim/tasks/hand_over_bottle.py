@@ -35,7 +35,7 @@ DEPTH = 0.040
 fingers hold it best.
 """
 
-MEETING = np.array([0.42, 0.0])
+MEETING = np.array([0.46, 0.0])
 LEFT_M = 0.06
 """Where the hands meet, and how far to the left the bottle is to be in the end [m]."""
 
