@@ -21,6 +21,7 @@ FOUND = {
     "a driver of an arm": lambda: catalog.drivers("arm"),
     "a camera": lambda: catalog.drivers("camera"),
     "a teleoperation source": lambda: catalog.drivers("teleop"),
+    "a pedal or gamepad": lambda: catalog.buttons(),
     "a task": lambda: catalog.tasks(),
     "a policy": lambda: catalog.policies(),
     "a rig": lambda: catalog.rigs(),

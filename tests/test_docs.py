@@ -78,6 +78,8 @@ def test_every_device_with_a_driver_is_listed(pages):
     for kind in ("arm", "hand", "camera", "teleop"):
         for name in catalog.drivers(kind):
             assert f"{{ #{kind}-{name} }}" in page
+    for name in catalog.buttons():
+        assert f"| `{name}` |" in page
 
 
 @pytest.mark.parametrize("name", catalog.rigs())

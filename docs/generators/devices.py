@@ -33,7 +33,18 @@ def pages() -> dict[str, str]:
     for kind, (title, where) in KINDS.items():
         parts += [f"## {title}", f"Options stand at {code(where)}."]
         parts += [_driver(kind, name) for name in catalog.drivers(kind)]
+    parts += ["## Buttons", "An entry of `buttons` names one as its `type`.", _buttons()]
     return {PAGE: "\n\n".join(parts)}
+
+
+def _buttons() -> str:
+    rows = []
+    for name in catalog.buttons():
+        kind = registry.key_set(name)
+        keys = ", ".join(f"{code(key)} {action}" for key, action in kind.keys.items())
+        ids = ", ".join(f"{vendor:04x}:{product:04x}" for vendor, product in kind.ids)
+        rows.append((code(name), kind.title, keys or "a rig says it", ids or "any with the keys"))
+    return table(("type", "what", "keys without `keys`", "USB ids"), rows)
 
 
 def _catalogue() -> str:

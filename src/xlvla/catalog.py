@@ -90,6 +90,15 @@ def drivers(kind: str) -> tuple[str, ...]:
     return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Options"))
 
 
+@cache
+def buttons() -> tuple[str, ...]:
+    """Names of the types of pedals and gamepads: the modules of `xlvla_drivers.buttons` that say
+    what their `KEYS` are.
+    """
+    package = "xlvla_drivers.buttons"
+    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "KEYS"))
+
+
 def hand(name: str) -> Hand:
     return _entry("hand", name, hands())
 

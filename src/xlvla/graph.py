@@ -44,7 +44,7 @@ def nodes(rig: Rig) -> list[NodeSpec]:
         NodeSpec("xlvla", "joint_states", "joint_states"),
         NodeSpec("xlvla_drivers", "motion", "motion"),
     ]
-    return [*_body(rig), *shared, *_mind(rig), *_human(rig), *_memory(rig)]
+    return [*_body(rig), *shared, *_mind(rig), *_human(rig), *_pressed(rig), *_memory(rig)]
 
 
 def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> list[NodeSpec]:
@@ -90,6 +90,13 @@ def _human(rig: Rig) -> list[NodeSpec]:
         [NodeSpec("xlvla_sim", "operator", "scripted_operator")] if rig.teleop.scripted else []
     )
     return [*scripted, NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source)]
+
+
+def _pressed(rig: Rig) -> list[NodeSpec]:
+    """One node per pedal or gamepad."""
+    return [
+        NodeSpec("xlvla_drivers", "buttons", f"buttons_{name}", part=name) for name in rig.buttons
+    ]
 
 
 def _memory(rig: Rig) -> list[NodeSpec]:

@@ -19,6 +19,7 @@ import yaml
 
 from xlvla import catalog
 from xlvla.arm import Arm
+from xlvla.buttons import CLUTCH, RECORDER, Action, ButtonsConfig
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
@@ -37,7 +38,8 @@ USUAL_CAMERA = "v4l2"
 class Rig:
     """A whole rig; `sim` None means real hardware, `teleop` None no teleoperation,
     `recorder` None no recordings, `network` that nodes of other machines are let in
-    (`xlvla.network`), `humanoid` None that the arms stand on their own.
+    (`xlvla.network`), `humanoid` None that the arms stand on their own, `buttons` pedals and
+    gamepads by a name.
     """
 
     name: str
@@ -51,6 +53,12 @@ class Rig:
     network: bool = False
     description: str = ""
     humanoid: HumanoidStation | None = None
+    buttons: Mapping[str, ButtonsConfig] = field(default_factory=dict[str, ButtonsConfig])
+
+    @property
+    def no_actions(self) -> tuple[Action, ...]:
+        """What a pedal or gamepad cannot do here, since nothing is there to do it."""
+        return (*(() if self.recorder else RECORDER), *(() if self.teleop else CLUTCH))
 
     @property
     def body(self) -> Humanoid | None:

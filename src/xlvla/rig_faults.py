@@ -19,9 +19,9 @@ from xlvla.text import plain
 from xlvla.types import NONE, Part, Side, scoped
 from xlvla.urdf import Urdf
 
-CAMERA_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+TOPIC_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 """What may be part of a ROS topic's name."""
-LONGEST_CAMERA_NAME = 60
+LONGEST_TOPIC_NAME = 60
 
 
 def rig_faults(rig: Rig) -> list[str]:
@@ -40,6 +40,9 @@ def rig_faults(rig: Rig) -> list[str]:
     if rig.teleop:
         faults += rig.teleop.faults(simulated=rig.sim is not None)
         faults += _teleop_faults(rig)
+    for name, buttons in rig.buttons.items():
+        faults += _topic_name_faults("buttons", name)
+        faults += buttons.faults(f"buttons.{name}", rig.no_actions)
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
     faults = faults or server_faults(rig)
@@ -59,15 +62,20 @@ def _policy_faults(name: str) -> list[str]:
 
 
 def _camera_faults(name: str, camera: Camera) -> list[str]:
-    faults: list[str] = []
-    if not CAMERA_NAME.fullmatch(name) or len(name) > LONGEST_CAMERA_NAME:
-        faults.append(
-            f"cameras: '{plain(name, 60)}' cannot be part of a topic's name: use a letter, then "
-            f"letters, digits and single underscores, at most {LONGEST_CAMERA_NAME}"
-        )
+    faults = _topic_name_faults("cameras", name)
     if camera.xyz == camera.target:
         faults.append(f"cameras.{name}: xyz and target are one place: it looks nowhere")
     return faults
+
+
+def _topic_name_faults(where: str, name: str) -> list[str]:
+    """What keeps a name from being part of a topic's or a node's."""
+    if TOPIC_NAME.fullmatch(name) and len(name) <= LONGEST_TOPIC_NAME:
+        return []
+    return [
+        f"{where}: '{plain(name, 60)}' cannot be part of a topic's name: use a letter, then "
+        f"letters, digits and single underscores, at most {LONGEST_TOPIC_NAME}"
+    ]
 
 
 def _teleop_faults(rig: Rig) -> list[str]:

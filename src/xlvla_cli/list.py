@@ -102,5 +102,6 @@ def _words() -> Table:
     for kind in ("hand", "arm", "camera"):
         rows.add_row(f"{kind} driver", ", ".join(catalog.drivers(kind)) or "none installed")
     rows.add_row("teleop source", ", ".join(catalog.drivers("teleop")) or "none installed")
+    rows.add_row("buttons", ", ".join(catalog.buttons()) or "none installed")
     rows.add_row("policy", ", ".join((*catalog.policies(), "none")))
     return rows

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from xlvla import catalog
+from xlvla.buttons import Action
 from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.rig import Rig
 from xlvla.strict import build
 from xlvla.types import PARTS, SIDES, Part, Side
+from xlvla_drivers.buttons.key_device import KeyDevice, key_faults
+from xlvla_drivers.buttons.key_set import KeySet
 from xlvla_drivers.device import Device
 from xlvla_drivers.emulators.emulator import Emulator
 from xlvla_drivers.own_folder import own_folder
@@ -67,6 +70,8 @@ def faults(rig: Rig) -> list[str]:
         if (camera := rig.camera_device(name)) and not camera.emulated:
             with _kept(found):
                 options("camera", camera.driver, camera.options, f"cameras.{name}.device.options")
+    for name in rig.buttons:
+        found += _button_faults(rig, name)
     if not found:
         with _kept(found):
             found += _shared_faults(rig)
@@ -121,6 +126,9 @@ def _claims(rig: Rig) -> Iterator[tuple[str, str]]:
             yield f"teleop.options.ports.{side}", _place(port)
         if rig.teleop.address:
             yield "teleop", _place(rig.teleop.address)
+    for name, config in rig.buttons.items():
+        if config.address:
+            yield f"buttons.{name}", _place(config.address)
 
 
 def _claim(module: ModuleType, address: str, side: Side, chosen: Any) -> str:
@@ -206,6 +214,46 @@ def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], Tele
     if not hasattr(module, "Driver"):
         module = importlib.import_module(f"xlvla_drivers.ros.sources.{name}")
     return module.Driver
+
+
+def buttons(rig: Rig, name: str) -> KeyDevice:
+    """A pedal or gamepad of a rig, not yet open; XlvlaError where evdev is not installed."""
+    config = rig.buttons[name]
+    kind = key_set(config.type)
+    keys = pressed_keys(rig, name)
+    return KeyDevice(kind, config.address, keys, config.exclusive)
+
+
+def pressed_keys(rig: Rig, name: str) -> Mapping[str, Action]:
+    """What keys do: what the rig says, or what is usual and this rig can do."""
+    config = rig.buttons[name]
+    usual = key_set(config.type).keys
+    return config.keys or {
+        key: action for key, action in usual.items() if action not in rig.no_actions
+    }
+
+
+def key_set(name: str) -> KeySet:
+    """A type of pedal or gamepad of the catalogue."""
+    return importlib.import_module(f"xlvla_drivers.buttons.{name}").KEYS
+
+
+def _button_faults(rig: Rig, name: str) -> list[str]:
+    """What is wrong with a pedal or gamepad whose type is known."""
+    config = rig.buttons[name]
+    kind = key_set(config.type)
+    try:
+        found = key_faults(config.keys, f"buttons.{name}.keys")
+    except XlvlaError as error:
+        return [f"buttons.{name}: {error}"]
+    if not pressed_keys(rig, name):
+        found.append(f"buttons.{name}.keys: say what a key does, as in `keys: {{KEY_A: estop}}`")
+    if not kind.keys and not config.address:
+        found.append(
+            f"buttons.{name}.address: every keyboard could be this {kind.title}: say which, best "
+            "below /dev/input/by-id"
+        )
+    return found
 
 
 def open_device(part: ConfiguredPart) -> Device:

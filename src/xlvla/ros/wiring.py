@@ -173,6 +173,16 @@ def _camera(rig: Rig, camera: str) -> Wiring:
     return Wiring(camera_publisher.publishes(camera, rig.cameras[camera]))
 
 
+def _buttons(rig: Rig, name: str) -> Wiring:
+    follows = rig.teleop is not None
+    subscribes = (topics.STOP, topics.TELEOP_STATUS) if follows else (topics.STOP,)
+    return Wiring(
+        (topics.BUTTON, topics.STOP),
+        subscribes,
+        calls=(topics.TELEOP_CLUTCH,) if follows else (),
+    )
+
+
 def _joint_states(rig: Rig, part: str) -> Wiring:
     return Wiring((topics.JOINT_STATES, topics.ROBOT_DESCRIPTION), _each(rig, topics.joint_states))
 
@@ -278,6 +288,7 @@ _NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_drivers.nodes.arm": _arm,
     "xlvla_drivers.nodes.camera": _camera,
     "xlvla_drivers.nodes.emulators": _emulators,
+    "xlvla_drivers.nodes.buttons": _buttons,
     "xlvla_drivers.nodes.motion": _motion,
     "xlvla_drivers.nodes.teleop": _teleop,
     "xlvla_policy.nodes.policy": _policy,

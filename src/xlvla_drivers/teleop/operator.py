@@ -188,4 +188,4 @@ def installed(module: str, package: str) -> ModuleType:
         # Something that the module itself imports is missing: a fault of the installation.
         if error.name != module.partition(".")[0]:
             raise
-        raise XlvlaError(f"this source needs '{module}': pip install {package}") from None
+        raise XlvlaError(f"'{module}' is not installed: pip install {package}") from None

@@ -1,0 +1,1 @@
+"""Things with keys that an operator presses: one file each, see `buttons`."""
