@@ -75,6 +75,7 @@ def test_the_arguments_read_well():
         "sim",
         "policy",
         "instruction",
+        "operator",
         "only",
         "without",
         "network",

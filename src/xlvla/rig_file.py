@@ -59,6 +59,7 @@ def with_choices(
     seed: int | None = None,
     speed: float | None = None,
     network: bool | None = None,
+    operator: str | None = None,
 ) -> Rig:
     """The rig with what the command line chose instead; None keeps the rig's own. `policy` 'none'
     starts no policy; a policy for a rig that has none has the usual settings.
@@ -78,6 +79,7 @@ def with_choices(
     if sim is not None:
         document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
     _choose(document["sim"], seed=seed, speed=speed)
+    _choose(document["teleop"], operator=operator)
     if policy == "none":
         document["policy"] = None
     elif policy is not None:

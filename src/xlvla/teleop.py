@@ -26,6 +26,8 @@ class TeleopConfig:
         options: what else its source lets a rig choose.
         scripted: in a simulation, a scripted operator solves the task through this source.
         fingers: how fingers follow the operator's.
+        operator: name of the one whose hand was calibrated (`xlvla calibrate operator`); '' is
+            anybody.
         scale: how far the wrist goes for a metre of the operator's.
         turn_deg: how far to the left of the robot's forward the operator's is: 180 for one who
             stands opposite.
@@ -37,6 +39,7 @@ class TeleopConfig:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     scripted: bool = False
     fingers: Fingers = "codec"
+    operator: str = ""
     scale: Annotated[float, Range(0.05, 1)] = 1.0
     turn_deg: Annotated[float, Range(-360, 360)] = 0.0
     rate_hz: Annotated[float, Range(5, 500)] = 90.0

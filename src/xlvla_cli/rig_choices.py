@@ -26,6 +26,7 @@ class RigChoices:
         seed: seed of the first simulated episode.
         speed: simulated seconds per second; 0 is as fast as possible.
         network: accept nodes of other machines or not, overriding the rig and the shell.
+        operator: who drives by hand, as `xlvla calibrate operator` knows them.
     """
 
     left_hand: str | None = None
@@ -37,6 +38,7 @@ class RigChoices:
     seed: int | None = None
     speed: float | None = field(default=None, metadata={"min": 0.0})
     network: bool | None = None
+    operator: str | None = None
 
 
 def with_choices(rig: Rig, choices: RigChoices) -> Rig:
@@ -52,4 +54,5 @@ def with_choices(rig: Rig, choices: RigChoices) -> Rig:
         seed=choices.seed,
         speed=choices.speed,
         network=choices.network,
+        operator=choices.operator,
     )

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import catalog
+from xlvla import catalog, operator_hand
 from xlvla.buttons import Action
 from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.rig import Rig
 from xlvla.strict import build
+from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_drivers.buttons.key_device import KeyDevice, key_faults
 from xlvla_drivers.buttons.key_set import KeySet
@@ -63,6 +64,8 @@ def faults(rig: Rig) -> list[str]:
     if rig.teleop:
         with _kept(found):
             options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
+        if rig.teleop.operator:
+            found += _operator_faults(rig.teleop)
     for side, part in rig.parts if rig.sim is None else ():
         with _kept(found):
             _refuse_address(configured(rig, side, part))
@@ -76,6 +79,21 @@ def faults(rig: Rig) -> list[str]:
         with _kept(found):
             found += _shared_faults(rig)
     return found
+
+
+def refuse_made_up_hand(source: str) -> None:
+    """Raises XlvlaError for a source of teleoperation that sees no hand of the operator's."""
+    if getattr(driver("teleop", source), "MAKES_UP_HAND", False):
+        raise XlvlaError(f"the source '{source}' sees no hand of the operator's to calibrate")
+
+
+def _operator_faults(teleop: TeleopConfig) -> list[str]:
+    try:
+        refuse_made_up_hand(teleop.source)
+        operator_hand.load(teleop.operator)
+    except XlvlaError as error:
+        return [f"teleop.operator: {error}"]
+    return []
 
 
 def _refuse_address(part: ConfiguredPart) -> None:

@@ -188,7 +188,7 @@ def test_a_file_is_replaced_at_once_and_the_old_one_kept(tmp_path):
 
 def xlvla(*arguments, typed):
     """What the command prints, and what it ends with."""
-    run = CliRunner().invoke(app, ["calibrate", *arguments], input=typed)
+    run = CliRunner().invoke(app, ["calibrate", "device", *arguments], input=typed)
     return run.output, run.exception
 
 

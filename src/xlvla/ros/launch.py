@@ -95,6 +95,7 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
             [AS_RIG, *policies, "none"],
         ),
         _argument("instruction", AS_RIG, "The task instruction."),
+        _argument("operator", AS_RIG, "Who drives by hand, see `xlvla calibrate operator`."),
         _argument(
             "only",
             "",
@@ -128,6 +129,7 @@ def chosen_rig(context: LaunchContext) -> Rig:
         sim=_truth_or_none(context, "sim"),
         policy=_choice(context, "policy"),
         instruction=_choice(context, "instruction"),
+        operator=_choice(context, "operator"),
         network=_truth_or_none(context, "network"),
     )
 

@@ -21,8 +21,8 @@ from xlvla_drivers.teleop.operator import installed
 
 FOLDER = "/dev/input"
 
-RELEASED, PRESSED = 0, 1
-"""Values of a key's event; what a held key repeats is 2."""
+RELEASED = 0
+"""Value of a key's event; 1 is pressed, and 2 is what a held key repeats."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class KeyDevice:
         codes: Mapping[str, int] = self._evdev.ecodes.ecodes
         self._kind = kind
         self._address = address
-        self._actions = {codes[key]: action for key, action in keys.items()}
+        self._actions: dict[int, Action] = {codes[key]: keys[key] for key in keys}
         self._exclusive = exclusive
         self._device: Any = None
         # Keys that are down, and whether the kernel lost events which are not yet made up for.
@@ -138,10 +138,9 @@ class KeyDevice:
                 self._lost_events = False
                 return self._changed(self._held())
         elif event.type == codes.EV_KEY and event.code in self._actions:
-            if event.value == PRESSED:
-                return self._changed(self._down | {event.code})
             if event.value == RELEASED:
                 return self._changed(self._down - {event.code})
+            return self._changed(self._down | {event.code})
         return []
 
     def _held(self) -> set[int]:

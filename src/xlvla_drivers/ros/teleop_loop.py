@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import String
 
+from xlvla import operator_hand
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, forms, statuses, topics
@@ -66,11 +67,12 @@ class TeleopLoop:
         self._clock = node.clock
         self._health = node.health
         codec = Codec.load()
+        operator = operator_hand.load(teleop.operator) if teleop.operator else None
         self._sides: dict[Side, TeleopSide] = {}
         for side in node.rig.sides:
             hand = None
             if "hand" in node.rig.parts_of(side):
-                hand = fingers(teleop.fingers, node.rig.hand(side), side, codec)
+                hand = fingers(teleop.fingers, node.rig.hand(side), side, codec, operator)
             self._sides[side] = TeleopSide(node, side, hand, SOURCE)
         self._source = registry.source(node.rig, node)
         self._motion = Reader(node, topics.MOTION_STATUS, statuses.MOTION)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from xlvla.device import JointCalibration
 from xlvla.types import Side
 
+MAKES_UP_HAND = True
+"""A grip closes a hand that is nobody's."""
+
 
 @dataclass(frozen=True)
 class Grip:

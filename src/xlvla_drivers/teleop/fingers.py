@@ -15,6 +15,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
 from xlvla.human_codec import HumanCodec
+from xlvla.operator_hand import OperatorHand
 from xlvla.types import Side
 
 Array = NDArray[np.floating[Any]]
@@ -29,7 +30,9 @@ class Fingers(Protocol):
     """
 
     names: tuple[str, ...]
-    latent: Array
+
+    @property
+    def latent(self) -> Array: ...
 
     def joints(self, keypoints: Array) -> Array:
         """Joints [J] rad, within the range of commands, for the operator's keypoints [21, 3] m in
@@ -42,11 +45,39 @@ class Fingers(Protocol):
         ...
 
 
-def fingers(method: teleop.Fingers, hand: Hand, side: Side, codec: Codec) -> Fingers:
-    """Retargeting by a method to one side of a hand."""
-    if method == "dex":
-        return DexFingers(hand, side, codec)
-    return CodecFingers(hand, side, codec)
+def fingers(
+    method: teleop.Fingers,
+    hand: Hand,
+    side: Side,
+    codec: Codec,
+    operator: OperatorHand | None = None,
+) -> Fingers:
+    """Retargeting by a method to one side of a hand, from the hand of an operator who was
+    calibrated or not.
+    """
+    made = DexFingers(hand, side, codec) if method == "dex" else CodecFingers(hand, side, codec)
+    return made if operator is None else CalibratedFingers(made, side, operator)
+
+
+class CalibratedFingers:
+    """Retargeting from keypoints without what the tracker gets wrong about this operator.
+
+    Attributes:
+        fingers: what the keypoints are passed on to.
+    """
+
+    def __init__(self, fingers: Fingers, side: Side, operator: OperatorHand):
+        self.names = fingers.names
+        self.fingers = fingers
+        self._side: Side = side
+        self._operator = operator
+
+    @property
+    def latent(self) -> Array:
+        return self.fingers.latent
+
+    def joints(self, keypoints: Array) -> Array:
+        return self.fingers.joints(self._operator.corrected(self._side, keypoints))
 
 
 class CodecFingers:

@@ -9,6 +9,9 @@ from typing import Annotated
 
 from xlvla.ranges import Range
 
+MAKES_UP_HAND = True
+"""Keys close a hand that is nobody's."""
+
 STEP_M = 0.01
 STEP_RAD = 0.04
 

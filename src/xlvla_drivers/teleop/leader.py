@@ -18,6 +18,9 @@ from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, lost
 
+MAKES_UP_HAND = True
+"""A gripper closes a hand that is nobody's."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,8 +29,8 @@ class Options:
     Args:
         ports: serial port by side; a side that has none is not driven. Without any port, the
             emulators of all sides.
-        calibration: by side and joint, from the servo's angle to the arm's: `xlvla calibrate` finds
-            it.
+        calibration: by side and joint, from the servo's angle to the arm's: `xlvla calibrate
+            device` finds it.
         servos: options of the driver `dynamixel`; its gripper closes the hand.
     """
 

@@ -15,6 +15,9 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.jog import FASTEST_CLOSING, Jog
 from xlvla_drivers.teleop.operator import Sample, installed
 
+MAKES_UP_HAND = True
+"""Buttons close a hand that is nobody's."""
+
 PERIOD_S = 0.01
 
 HAND = 0

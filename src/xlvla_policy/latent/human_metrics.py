@@ -111,22 +111,34 @@ def exam(each: int = 24, gestures: int = 6) -> Exam:
 
 def _closing(people: HumanPoses, generator: Generator) -> np.ndarray:
     """Keypoints [N, CLOSING, 21, 3] m from rest to every pose, with a tracker's noise."""
-    part = _smooth(torch.linspace(0, 1, CLOSING))[:, None]
-    angles = torch.lerp(_rest(len(people))[:, None], people.angles[:, None], part)
-    points = _posed(angles, people)
+    points = _posed(closing(people.angles), people)
     noise = NOISE_M * torch.randn(points.shape, generator=generator)
     return (points + noise).double().numpy()
 
 
+def closing(angles: Tensor) -> Tensor:
+    """Angles [N, CLOSING, 20] rad from rest to every pose [N, 20] rad."""
+    part = _smooth(torch.linspace(0, 1, CLOSING))[:, None]
+    return torch.lerp(_rest(len(angles))[:, None], angles[:, None], part)
+
+
 def _gestures(count: int, generator: Generator) -> np.ndarray:
-    """Keypoints [N, T, 21, 3] m from rest through a pinch and two other poses, resting in each, and
-    back.
-    """
+    """Keypoints [N, T, 21, 3] m of gestures."""
     roots, bones = anatomies(count, generator)
+    angles = gesturing(Anatomy(roots, bones), generator)
+    people = HumanPoses(_rest(count), roots, bones, pinching=torch.zeros(count))
+    return _posed(angles, people).double().numpy()
+
+
+def gesturing(people: Anatomy, generator: Generator) -> Tensor:
+    """Angles [N, T, 20] rad of people [N, 5, 3] from rest through a pinch and two other poses,
+    resting in each, and back.
+    """
+    count = len(people.roots)
     finger = torch.arange(count) % 4 + 1
     meeting = torch.nn.functional.one_hot(finger, 5).bool()
     rest = _rest(count)
-    pinched = pinch(Anatomy(roots, bones), meeting, generator)
+    pinched = pinch(people, meeting, generator)
     first = natural(count, generator)
     second = natural(count, generator)
     frames = round(RATE_HZ * LEG_S)
@@ -134,8 +146,7 @@ def _gestures(count: int, generator: Generator) -> np.ndarray:
     legs: list[Tensor] = []
     for start, end in pairwise([rest, pinched, first, second, rest]):
         legs.append(torch.lerp(start[:, None], end[:, None], part))
-    people = HumanPoses(rest, roots, bones, pinching=torch.zeros(count))
-    return _posed(torch.cat(legs, dim=1), people).double().numpy()
+    return torch.cat(legs, dim=1)
 
 
 def _posed(angles: Tensor, people: HumanPoses) -> Tensor:

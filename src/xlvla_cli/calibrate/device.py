@@ -1,5 +1,5 @@
-"""`xlvla calibrate`: leads through the calibration of a rig's device and writes it into the rig's
-file.
+"""`xlvla calibrate device`: leads through the calibration of a rig's device and writes it into the
+rig's file.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(calibrate)
+    app.command("device")(device)
 
 
-def calibrate(
+def device(
     rig: Annotated[
         str, typer.Argument(help="YAML file of the rig; one of the catalogue is copied first.")
     ],
@@ -101,7 +101,7 @@ def _files(rig: str, loaded: Rig, output: Path | None) -> tuple[Path, Path]:
     if target.exists() and not output:
         raise XlvlaError(
             f"'{rig}' is a rig of the catalogue and {target} exists already: `xlvla calibrate "
-            f"{target}`, or choose --output"
+            f"device {target}`, or choose --output"
         )
     return source, target
 
