@@ -225,13 +225,10 @@ def load(name: str) -> OperatorHand:
         offsets = np.array(rows, dtype=float).reshape(len(OPPOSING), 3) / 1000
     sizes = np.linalg.norm(offsets, axis=-1)
     # One more: what was rounded.
-    sound = (
-        np.isfinite(lengths).all()
-        and np.isfinite(offsets).all()
-        and (np.abs(lengths - 1) <= LONGEST + 1e-3).all()
-        and (sizes <= LARGEST_OFFSET_M + 1e-4).all()
-    )
-    if not sound:
+    lengths_fit = (np.abs(lengths - 1) <= LONGEST + 1e-3).all()
+    offsets_fit = (sizes <= LARGEST_OFFSET_M + 1e-4).all()
+    # What is no number fits nowhere.
+    if not (lengths_fit and offsets_fit):
         raise XlvlaError(
             f"{path} is no hand: lengths are 1 to within {LONGEST}, offsets at most "
             f"{1000 * LARGEST_OFFSET_M:.0f} mm; run `xlvla calibrate operator {name}`"
