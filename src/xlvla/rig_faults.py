@@ -80,6 +80,10 @@ def _topic_name_faults(where: str, name: str) -> list[str]:
 
 def _teleop_faults(rig: Rig) -> list[str]:
     """What the operator cannot drive."""
+    if rig.teleop and rig.teleop.camera:
+        faults = _name("teleop.camera", "camera", rig.teleop.camera, rig.cameras)
+        if faults:
+            return faults
     if not (rig.teleop and rig.teleop.scripted):
         return []
     try:

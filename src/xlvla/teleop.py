@@ -28,6 +28,7 @@ class TeleopConfig:
         fingers: how fingers follow the operator's.
         operator: name of the one whose hand was calibrated (`xlvla calibrate operator`); '' is
             anybody.
+        camera: the one whose pictures the operator's headset shows; '' shows none.
         scale: how far the wrist goes for a metre of the operator's.
         turn_deg: how far to the left of the robot's forward the operator's is: 180 for one who
             stands opposite.
@@ -40,6 +41,7 @@ class TeleopConfig:
     scripted: bool = False
     fingers: Fingers = "codec"
     operator: str = ""
+    camera: str = ""
     scale: Annotated[float, Range(0.05, 1)] = 1.0
     turn_deg: Annotated[float, Range(-360, 360)] = 0.0
     rate_hz: Annotated[float, Range(5, 500)] = 90.0

@@ -64,6 +64,8 @@ def faults(rig: Rig) -> list[str]:
     if rig.teleop:
         with _kept(found):
             options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
+        if rig.teleop.camera:
+            found += _shown_faults(rig.teleop.source)
         if rig.teleop.operator:
             found += _operator_faults(rig.teleop)
     for side, part in rig.parts if rig.sim is None else ():
@@ -85,6 +87,13 @@ def refuse_made_up_hand(source: str) -> None:
     """Raises XlvlaError for a source of teleoperation that sees no hand of the operator's."""
     if getattr(driver("teleop", source), "MAKES_UP_HAND", False):
         raise XlvlaError(f"the source '{source}' sees no hand of the operator's to calibrate")
+
+
+def _shown_faults(source: str) -> list[str]:
+    made = getattr(driver("teleop", source), "Driver", None)
+    if hasattr(made, "show"):
+        return []
+    return [f"teleop.camera: the source '{source}' shows the operator nothing: leave it out"]
 
 
 def _operator_faults(teleop: TeleopConfig) -> list[str]:

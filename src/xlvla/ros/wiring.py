@@ -215,6 +215,8 @@ def _teleop(rig: Rig, source: str) -> Wiring:
     )
     subscribed = [topic(side) for topic in _TRACKERS.get(source, ()) for side in rig.sides]
     subscribed += [topics.TELEOP_KEYS] if source == "keyboard" else []
+    shown = rig.teleop.camera if rig.teleop else ""
+    subscribed += [camera_publisher.seen(shown, rig.cameras[shown])] if shown else []
     robot = (topics.MOTION_STATUS, topics.RESET, *_each(rig, topics.joint_states), *_commands(rig))
     return Wiring(publishes, (*robot, *subscribed), (topics.TELEOP_CLUTCH,))
 

@@ -4,6 +4,7 @@ hands.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -32,12 +33,14 @@ class Emulator(HeadsetEmulator):
 
     Attributes:
         old: speaks the layout of vuer before 0.0.40.
+        pictures: how many it was shown.
     """
 
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__()
         self.address = address
         self.old = False
+        self.pictures = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -81,10 +84,18 @@ class Emulator(HeadsetEmulator):
                 value = {"camera": {"matrix": self.head.T.ravel().tolist(), "aspect": 1.0}}
                 connection.send(wire.event(wire.CAMERA_MOVE, value, _now_ms()))
             connection.send(wire.event(wire.HAND_MOVE, self._hand_move(), _now_ms()))
+            self._look(connection)
             number += 1
             due_s = max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
             if self._stop.wait(max(due_s - time.monotonic(), 0.0)):
                 return
+
+    def _look(self, connection: Any) -> None:
+        """Looks at everything that came: the scene, and pictures."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                event = wire.read_scene(connection.recv(timeout=0))
+                self.pictures += event == wire.PICTURE
 
     def _hand_move(self) -> dict[str, Any]:
         value: dict[str, Any] = {}

@@ -26,6 +26,7 @@ from xlvla.teleop import TeleopConfig
 from xlvla.types import Side, Source
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.ros.shown_pictures import ShownPictures
 from xlvla_drivers.ros.teleop_side import TeleopSide
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.operator import Sample
@@ -75,6 +76,9 @@ class TeleopLoop:
                 hand = fingers(teleop.fingers, node.rig.hand(side), side, codec, operator)
             self._sides[side] = TeleopSide(node, side, hand, SOURCE)
         self._source = registry.source(node.rig, node)
+        self._pictures: ShownPictures | None = None
+        if teleop.camera:
+            self._pictures = ShownPictures(node, teleop.camera, self._source)
         self._motion = Reader(node, topics.MOTION_STATUS, statuses.MOTION)
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._status = node.publisher(topics.TELEOP_STATUS)
@@ -100,6 +104,10 @@ class TeleopLoop:
 
     def run(self, stop: threading.Event) -> None:
         """Follows until `stop` is set; a source that is gone is opened again."""
+        if self._pictures is not None:
+            shows = threading.Thread(target=self._pictures.run, args=(stop,), name="pictures")
+            shows.daemon = True
+            shows.start()
         pause_s = FIRST_PAUSE_S
         while not stop.is_set():
             try:

@@ -109,6 +109,16 @@ class TeleopSource(Protocol):
         ...
 
 
+class ShowsPictures(Protocol):
+    """A source whose device shows the operator what the robot's camera sees."""
+
+    def show(self, jpeg: bytes, aspect: float) -> bool:
+        """Shows a picture of that width over height; whether it was sent. From any thread, and
+        without waiting for anything.
+        """
+        ...
+
+
 class Mailbox:
     """Passes samples from a thread that receives to one that follows: the newest of each side, and
     every button.

@@ -10,7 +10,11 @@ Clients without the key, and pages of other sites, are refused.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import socket
 import ssl
+import sys
+import termios
 import threading
 import time
 from dataclasses import dataclass
@@ -42,6 +46,12 @@ CLOSE_S = 1.0
 
 WAIT_S = GONE_S + 0.1
 """How long a headset waits for the one that drives to be gone."""
+
+LARGEST_PICTURE = 100_000
+"""Bytes of a picture; more might not fit into what the kernel keeps of a connection."""
+
+SEND_BUFFER = 4 * LARGEST_PICTURE
+"""Asked of the kernel for what is not yet sent; it gives at least twice a picture."""
 
 HAND = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 """Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves
@@ -87,6 +97,8 @@ class Driver:
         self._changed = threading.Condition()
         self._driving: Any = None
         self._received_s = 0.0
+        # The connection whose page has its scene, to which pictures are added.
+        self._set: Any = None
         self._key = ""
         self._announced = False
         self._begin()
@@ -131,6 +143,27 @@ class Driver:
         with self._changed:
             self._dismiss()
 
+    def show(self, jpeg: bytes, aspect: float) -> bool:
+        """Shows a picture on the page, from any thread; whether it was sent.
+
+        Never waits: while anything else is on its way, or no page is there, a picture is left out.
+        The library holds a lock while it sends, without which it receives nothing either: what does
+        not fit into the kernel's buffer would keep the hands from coming.
+        """
+        with self._changed:
+            connection = self._set if self._set is self._driving else None
+        if connection is None or len(jpeg) > LARGEST_PICTURE:
+            return False
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            if _unsent(connection.socket):
+                return False
+            connection.send(wire.picture(jpeg, aspect, time.time_ns() // 1_000_000))
+        except (OSError, ConnectionClosed):
+            return False  # Who receives notices it, too.
+        return True
+
     def _secure(self) -> ssl.SSLContext | None:
         """The certificate of a server that has one."""
         if not self._options.certificate:
@@ -158,6 +191,7 @@ class Driver:
         """Receives events, in a thread of the connection's own, until it ends."""
         from websockets.exceptions import ConnectionClosed
 
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if not self._takes_over(connection):
             connection.close(1013, "another headset drives")
             return
@@ -225,6 +259,8 @@ class Driver:
                 self._mailbox.put(self._sample(value, stamp_s))
         if kind == wire.INIT:
             connection.send(wire.scene(time.time_ns() // 1_000_000))
+            with self._changed:
+                self._set = connection
 
     def _sample(self, value: Any, stamp_s: float) -> Sample:
         sides: dict[Side, TrackedSide] = {}
@@ -238,3 +274,10 @@ class Driver:
             buttons = self._gestures(hands, time.monotonic())
         # A stamp of 0 is that of a client which gives none.
         return Sample(sides, stamp_s=stamp_s or None, buttons=buttons)
+
+
+def _unsent(connection: socket.socket) -> int:
+    """Bytes that the other side has not yet confirmed (tcp(7), SIOCOUTQ)."""
+    count = bytearray(4)
+    fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, count)
+    return int.from_bytes(count, sys.byteorder)

@@ -27,6 +27,9 @@ KEPT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 2
 """The joints that are the 21 keypoints, in order: all but the metacarpals of the fingers."""
 
 
+AWAY_M = 2.0
+"""From the eyes to the plane of a picture, which is 1 m high."""
+
 MALFORMED = (
     ValueError,
     KeyError,
@@ -54,6 +57,25 @@ def scene(ts_ms: int, rate_hz: int = 90) -> bytes:
         "bgChildren": [hands],
     }
     return _packed({"ts": ts_ms, "etype": "SET", "data": data})
+
+
+def picture(jpeg: bytes, aspect: float, ts_ms: int) -> bytes:
+    """An event of the server: a picture on a plane that stays before the head, in place of the one
+    before; as vuer 0.1.6 writes an `ImageBackground`.
+
+    Args:
+        aspect: its width over its height.
+    """
+    plane = {
+        "tag": "ImageBackground",
+        "key": "camera",
+        "src": jpeg,
+        "aspect": aspect,
+        "height": 1,
+        "distanceToCamera": AWAY_M,
+        "interpolate": True,
+    }
+    return _packed({"ts": ts_ms, "etype": "UPSERT", "data": {"nodes": [plane], "to": "bgChildren"}})
 
 
 def _packed(event: dict[str, Any]) -> bytes:
