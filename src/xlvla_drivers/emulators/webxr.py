@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+import msgpack
 import numpy as np
 
 from xlvla.types import SIDES, Side
@@ -94,8 +95,8 @@ class Emulator(HeadsetEmulator):
         """Looks at everything that came: the scene, and pictures."""
         with contextlib.suppress(TimeoutError):
             while True:
-                event = wire.read_scene(connection.recv(timeout=0))
-                self.pictures += event == wire.PICTURE
+                event = msgpack.unpackb(connection.recv(timeout=0))
+                self.pictures += event["etype"] == wire.PICTURE
 
     def _hand_move(self) -> dict[str, Any]:
         value: dict[str, Any] = {}

@@ -160,8 +160,9 @@ class Driver:
             if _unsent(connection.socket):
                 return False
             connection.send(wire.picture(jpeg, aspect, time.time_ns() // 1_000_000))
-        except (OSError, ConnectionClosed):
-            return False  # Who receives notices it, too.
+        # A socket that is closed has no number to be asked by. Who receives notices it, too.
+        except (OSError, ValueError, ConnectionClosed):
+            return False
         return True
 
     def _secure(self) -> ssl.SSLContext | None:
@@ -191,7 +192,9 @@ class Driver:
         """Receives events, in a thread of the connection's own, until it ends."""
         from websockets.exceptions import ConnectionClosed
 
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # One that has left already is noticed below.
+        with contextlib.suppress(OSError):
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if not self._takes_over(connection):
             connection.close(1013, "another headset drives")
             return

@@ -19,6 +19,8 @@ from xlvla.types import SIDES, Side
 INIT = "INIT"
 HAND_MOVE = "HAND_MOVE"
 CAMERA_MOVE = "CAMERA_MOVE"
+PICTURE = "UPSERT"
+"""What the server does with the plane of a picture."""
 PORT = 8012
 JOINTS = 25
 """Wrist; thumb: metacarpal, two phalanges, tip; four fingers: metacarpal, three phalanges, tip."""
@@ -75,7 +77,7 @@ def picture(jpeg: bytes, aspect: float, ts_ms: int) -> bytes:
         "distanceToCamera": AWAY_M,
         "interpolate": True,
     }
-    return _packed({"ts": ts_ms, "etype": "UPSERT", "data": {"nodes": [plane], "to": "bgChildren"}})
+    return _packed({"ts": ts_ms, "etype": PICTURE, "data": {"nodes": [plane], "to": "bgChildren"}})
 
 
 def _packed(event: dict[str, Any]) -> bytes:
