@@ -110,13 +110,6 @@ def test_a_page_is_shown_pictures_once_it_has_its_scene(source):
     until(lambda: not source.show(jpeg(100), 1.0))
 
 
-def test_a_page_that_leaves_while_it_is_shown_a_picture_is_shown_none(source, page):
-    until(lambda: source.show(jpeg(100), 1.0))
-    # Before whoever receives has noticed it.
-    source._set.socket.close()
-    assert not source.show(jpeg(100), 1.0)
-
-
 def test_a_page_that_takes_no_pictures_still_moves_the_robot(own):
     source = Driver(free_address(), BOTH, Options(), None)
     source.open()
