@@ -128,14 +128,6 @@ def test_a_node_says_what_its_shell_lacks_without_a_traceback(monkeypatch):
     )
 
 
-def test_a_node_of_a_namespace_is_refused_since_its_topics_would_not_follow():
-    pytest.importorskip("rclpy")
-    ended = command("-m", "xlvla.nodes.joint_states", "--ros-args", "-r", "__ns:=/lab")
-    assert ended.returncode == 1
-    assert "started in namespace '/lab'" in ended.stderr and "ROS_DOMAIN_ID" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     "words",
     [("check",), ("run", "--policy", "none"), ("inject", "left", "hand", "unplug")],

@@ -78,6 +78,7 @@ def test_the_arguments_read_well():
         "operator",
         "only",
         "without",
+        "namespace",
         "network",
         "panel",
         "rviz",
@@ -155,6 +156,13 @@ def test_a_node_gets_the_chosen_rig_and_the_simulations_time():
     )
     assert given["use_sim_time"] is True and given["part"] == ""
     assert parameters(nodes[-1], context)["part"] in ("", "xlvla")
+
+
+def test_a_namespace_carries_every_node():
+    nodes, context = started(namespace="lab/left")
+    for node in nodes:
+        node._perform_substitutions(context)
+    assert {node._Node__expanded_node_namespace for node in nodes} == {"/lab/left"}
 
 
 def test_a_wrong_choice_is_refused_by_name():

@@ -7,7 +7,7 @@ parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Rig
@@ -16,13 +16,14 @@ from xlvla.rig import Rig
 @dataclass(frozen=True)
 class NodeSpec:
     """One node: the module `{package}.nodes.{executable}`; `part` says which part of the rig it
-    serves ('' for all of it).
+    serves ('' for all of it). `namespace` has no slash first or last.
     """
 
     package: str
     executable: str
     name: str
     part: str = ""
+    simulated: bool = False
     namespace: str = ""
 
     @property
@@ -30,12 +31,23 @@ class NodeSpec:
         return f"{self.package}.nodes.{self.executable}"
 
     @property
-    def label(self) -> str:
-        return f"{self.namespace}/{self.name}"
+    def full_name(self) -> str:
+        """As `ros2 node list` writes it."""
+        return f"{within(self.namespace)}/{self.name}"
 
     def params(self, rig_path: str) -> dict[str, str | bool]:
         """The node's ROS parameters; everything else it reads from the rig itself."""
-        return {"rig": rig_path, "part": self.part}
+        return {"rig": rig_path, "part": self.part, "use_sim_time": self.simulated}
+
+
+def within(namespace: str) -> str:
+    """What a namespace puts before the names in it.
+
+    >>> within("lab/robot"), within("")
+    ('/lab/robot', '')
+    """
+    inside = namespace.strip("/")
+    return f"/{inside}" if inside else ""
 
 
 def nodes(rig: Rig) -> list[NodeSpec]:
@@ -44,7 +56,9 @@ def nodes(rig: Rig) -> list[NodeSpec]:
         NodeSpec("xlvla", "joint_states", "joint_states"),
         NodeSpec("xlvla_drivers", "motion", "motion"),
     ]
-    return [*_body(rig), *shared, *_mind(rig), *_human(rig), *_pressed(rig), *_memory(rig)]
+    every = [*_body(rig), *shared, *_mind(rig), *_human(rig), *_pressed(rig), *_memory(rig)]
+    namespace = rig.namespace.strip("/")
+    return [replace(spec, simulated=bool(rig.sim), namespace=namespace) for spec in every]
 
 
 def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> list[NodeSpec]:

@@ -38,8 +38,8 @@ USUAL_CAMERA = "v4l2"
 class Rig:
     """A whole rig; `sim` None means real hardware, `teleop` None no teleoperation,
     `recorder` None no recordings, `network` that nodes of other machines are let in
-    (`xlvla.network`), `humanoid` None that the arms stand on their own, `buttons` pedals and
-    gamepads by a name.
+    (`xlvla.network`), `namespace` where its nodes, topics and services stand in the ROS graph,
+    `humanoid` None that the arms stand on their own, `buttons` pedals and gamepads by a name.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Rig:
     teleop: TeleopConfig | None = None
     recorder: RecorderConfig | None = None
     network: bool = False
+    namespace: str = ""
     description: str = ""
     humanoid: HumanoidStation | None = None
     buttons: Mapping[str, ButtonsConfig] = field(default_factory=dict[str, ButtonsConfig])

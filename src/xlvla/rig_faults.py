@@ -23,10 +23,13 @@ TOPIC_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 """What may be part of a ROS topic's name."""
 LONGEST_TOPIC_NAME = 60
 
+NAMESPACE = re.compile(r"/?([A-Za-z_]\w*/)*[A-Za-z_]\w*", re.ASCII)
+LONGEST_NAMESPACE = 100
+
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults = _named(rig.name, "the rig")
+    faults = [*_named(rig.name, "the rig"), *_namespace_faults(rig.namespace)]
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
@@ -50,6 +53,17 @@ def rig_faults(rig: Rig) -> list[str]:
     if not faults and (rig.sim or rig.mirrored):
         faults = _weight_faults(rig)
     return faults
+
+
+def _namespace_faults(namespace: str) -> list[str]:
+    """Why ROS takes no such namespace."""
+    is_good = NAMESPACE.fullmatch(namespace) and "__" not in namespace
+    if not namespace or (is_good and len(namespace) <= LONGEST_NAMESPACE):
+        return []
+    return [
+        f"namespace: '{plain(namespace, 60)}' is none of ROS: letters, digits and single "
+        f"underscores, no digit first, words parted by /, at most {LONGEST_NAMESPACE} characters"
+    ]
 
 
 def _policy_faults(name: str) -> list[str]:

@@ -60,6 +60,7 @@ def with_choices(
     speed: float | None = None,
     network: bool | None = None,
     operator: str | None = None,
+    namespace: str | None = None,
 ) -> Rig:
     """The rig with what the command line chose instead; None keeps the rig's own. `policy` 'none'
     starts no policy; a policy for a rig that has none has the usual settings.
@@ -76,6 +77,8 @@ def with_choices(
             }
     if network is not None:
         document["network"] = network
+    if namespace is not None:
+        document["namespace"] = namespace
     if sim is not None:
         document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
     _choose(document["sim"], seed=seed, speed=speed)

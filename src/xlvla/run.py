@@ -19,7 +19,7 @@ import yaml
 
 from xlvla import security
 from xlvla.errors import XlvlaError
-from xlvla.graph import NodeSpec
+from xlvla.graph import NodeSpec, within
 from xlvla.network import reach
 from xlvla.node_process import Listener, Running
 from xlvla.rig import Rig
@@ -137,7 +137,7 @@ class Supervisor:
             "-r",
             f"__node:={spec.name}",
         ]
-        command += ["-r", f"__ns:=/{spec.namespace}"] if spec.namespace else []
+        command += ["-r", f"__ns:={within(spec.namespace)}"] if spec.namespace else []
         command += security.arguments(self._rig, spec, os.environ)
         process = subprocess.Popen(
             command,

@@ -53,7 +53,7 @@ def is_asked_for(shell: Mapping[str, str]) -> bool:
 
 def arguments(rig: Rig, spec: NodeSpec, shell: Mapping[str, str]) -> list[str]:
     """ROS arguments that give a node its enclave, where the shell asks for security."""
-    return ["--enclave", enclave(rig, spec.label.lstrip("/"))] if is_asked_for(shell) else []
+    return ["--enclave", enclave(rig, spec.name)] if is_asked_for(shell) else []
 
 
 def faults(rig: Rig, specs: Iterable[NodeSpec], shell: Mapping[str, str]) -> list[str]:
@@ -66,7 +66,7 @@ def faults(rig: Rig, specs: Iterable[NodeSpec], shell: Mapping[str, str]) -> lis
             f"{ENABLE}=true, but {KEYSTORE} is not set: write a keystore with `xlvla secure "
             f"{rig.name}`"
         ]
-    names = [*(spec.label.lstrip("/") for spec in specs), OPERATOR]
+    names = [*(spec.name for spec in specs), OPERATOR]
     try:
         missing = [
             name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla.text import plain
-from xlvla_cli.options import HandSide
+from xlvla_cli.options import HandSide, Namespace
 
 if TYPE_CHECKING:
     from xlvla.screen import Screen
@@ -79,6 +79,7 @@ def inject(
         int | None,
         typer.Option(min=0, max=101, help="ROS domain of the rig instead of ROS_DOMAIN_ID."),
     ] = None,
+    namespace: Namespace = "",
 ) -> None:
     """Inject a fault into an emulated device of a running rig, or clear it."""
     from xlvla.errors import XlvlaError
@@ -88,7 +89,7 @@ def inject(
 
     if state not in ("on", "off"):
         raise XlvlaError(f"a fault is 'on' or 'off', not '{state}'")
-    with interruptible(), Operator(domain=domain) as operator:
+    with interruptible(), Operator(domain=domain, namespace=namespace) as operator:
         active = FaultOrders(operator.node).order(f"{side} {part}", fault, state == "on")
     typer.echo(plain(f"{side} {part}: {', '.join(active) or 'all well'}"))
 

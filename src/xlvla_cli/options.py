@@ -23,6 +23,9 @@ HarmlessRigs = Annotated[
 Domain = Annotated[
     int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
 ]
+Namespace = Annotated[
+    str, typer.Option(help="ROS namespace of the rig, where it was started in one.")
+]
 OwnDomain = Annotated[
     int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
 ]

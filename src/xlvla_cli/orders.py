@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla_cli.options import Domain
+from xlvla_cli.options import Domain, Namespace
 
 if TYPE_CHECKING:
     from xlvla.ros.topics import Service
@@ -21,11 +21,20 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call)
 
 
-def estop(domain: Domain = None) -> None:
+def estop(
+    domain: Domain = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Only the rig in this ROS namespace; '/' is none.")
+    ] = None,
+) -> None:
     """Stop everything that moves on this ROS domain; `xlvla call motion/reset` ends the stop."""
     from xlvla_cli.ros.operator import Operator
+    from xlvla_cli.ros.stop_everywhere import stop_everywhere
 
-    with Operator(domain=domain) as operator:
+    if namespace is None:
+        typer.echo("\n".join(stop_everywhere(domain)))
+        return
+    with Operator(domain=domain, namespace=namespace) as operator:
         typer.echo(operator.estop())
 
 
@@ -37,13 +46,14 @@ def call(
         str, typer.Argument(help="on or off, for services that switch something.")
     ] = "",
     domain: Domain = None,
+    namespace: Namespace = "",
 ) -> None:
     """Call a service of a running rig; `xlvla show` lists those of a rig."""
     from xlvla_cli.ros.operator import Operator
 
     wanted = known(service)
     fields: dict[str, Any] = switched(wanted, value)
-    with Operator(domain=domain) as operator:
+    with Operator(domain=domain, namespace=namespace) as operator:
         typer.echo(operator.call(wanted, **fields) or "done")
 
 

@@ -133,7 +133,7 @@ def attached(
     from xlvla.ros import topics
     from xlvla_cli.ros.operator import Operator
 
-    with Operator(domain=domain) as operator:
+    with Operator(domain=domain, namespace=rig.namespace) as operator:
         if engage:
             operator.call(topics.ENGAGE, data=True)
         return driven(operator, played, rig, screen, lambda: None)

@@ -27,6 +27,7 @@ class RigChoices:
         speed: simulated seconds per second; 0 is as fast as possible.
         network: accept nodes of other machines or not, overriding the rig and the shell.
         operator: who drives by hand, as `xlvla calibrate operator` knows them.
+        namespace: ROS namespace of the rig, so that several share a domain.
     """
 
     left_hand: str | None = None
@@ -39,6 +40,7 @@ class RigChoices:
     speed: float | None = field(default=None, metadata={"min": 0.0})
     network: bool | None = None
     operator: str | None = None
+    namespace: str | None = None
 
 
 def with_choices(rig: Rig, choices: RigChoices) -> Rig:
@@ -55,4 +57,5 @@ def with_choices(rig: Rig, choices: RigChoices) -> Rig:
         speed=choices.speed,
         network=choices.network,
         operator=choices.operator,
+        namespace=choices.namespace,
     )

@@ -97,7 +97,7 @@ def _nodes(rig: Rig) -> RenderableType:
     )
     for spec in nodes(rig):
         parameters = [f"{key}='{value}'" for key, value in spec.params(rig.name).items()]
-        specs.add_row(f"/{spec.label.lstrip('/')}", spec.module, ", ".join(parameters))
+        specs.add_row(spec.full_name, spec.module, ", ".join(parameters))
     return specs
 
 
@@ -106,6 +106,7 @@ def _graph(rig: Rig) -> list[RenderableType]:
     missing.
     """
     from xlvla.errors import XlvlaError
+    from xlvla.graph import within
 
     try:
         from xlvla.ros.wiring import type_name, wiring
@@ -114,10 +115,11 @@ def _graph(rig: Rig) -> list[RenderableType]:
     from xlvla_cli.tables import table
 
     wires = wiring(rig)
+    place = within(rig.namespace)
     topics = table("Topics", "topic", "type", "from", "to")
     for name, ends in sorted(_topic_ends(wires).items()):
         topics.add_row(
-            name,
+            place + name,
             type_name(ends.topic).replace("/msg/", " "),
             _nodes_line(ends.publishers, wires) or "operator",
             _nodes_line(ends.subscribers, wires),
@@ -125,7 +127,7 @@ def _graph(rig: Rig) -> list[RenderableType]:
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
         for service in wire.provides:
-            services.add_row(service.name, type_name(service).replace("/srv/", " "), node)
+            services.add_row(place + service.name, type_name(service).replace("/srv/", " "), node)
     return [topics, services]
 
 

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 
 import rclpy
 from rclpy.context import Context
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock as ClockMessage
 
@@ -53,6 +54,28 @@ def test_a_stopped_loop_ends_at_once():
     began = time.monotonic()
     assert list(Clock().ticks(0.1, stop)) == []
     assert time.monotonic() - began < 1.0
+
+
+def test_the_clock_that_rclpy_gives_a_node_is_the_simulations_without_a_callback_for_every_message():
+    context = Context()
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
+    simulated = Parameter("use_sim_time", value=True)
+    node = rclpy.create_node("follower", context=context, parameter_overrides=[simulated])
+    try:
+        clock = SimClock(node, 1.0)
+        assert [heard.topic_name for heard in node.subscriptions] == ["/clock"]
+        publisher = node.create_publisher(ClockMessage, "/clock", topics.CLOCK.qos)
+        give_up_s = time.monotonic() + 20
+        while not clock.running:
+            assert time.monotonic() < give_up_s
+            publisher.publish(ClockMessage(clock=convert.stamp(3 * SECOND)))
+            time.sleep(0.01)
+        assert node.get_clock().now().nanoseconds == 3 * SECOND
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 class Hand(Clock):

@@ -17,8 +17,29 @@ def test_every_node_of_every_rig_is_a_module_that_exists(name):
 
 
 def test_node_names_are_unique():
-    labels = [spec.label for spec in graph.nodes(rig_file.load("bimanual"))]
-    assert len(set(labels)) == len(labels)
+    names = [spec.full_name for spec in graph.nodes(rig_file.load("bimanual"))]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("namespace", ["lab/left", "/lab/left"])
+def test_nodes_stand_in_the_namespace_of_their_rig(namespace):
+    rig = rig_file.with_choices(rig_file.load("bimanual"), namespace=namespace)
+    assert "/lab/left/motion" in [spec.full_name for spec in graph.nodes(rig)]
+
+
+@pytest.mark.parametrize("namespace", ["/", "lab/", "2nd", "a b", "~lab", "a__b", "a" * 200, "läb"])
+def test_what_is_no_namespace_of_ros_is_one_line(namespace):
+    with pytest.raises(RigError) as error:
+        rig_file.with_choices(rig_file.load("bimanual"), namespace=namespace)
+    (line,) = error.value.faults
+    assert line.startswith("bimanual: namespace: '") and "is none of ROS" in line
+
+
+def test_nodes_of_a_simulated_rig_are_told_that_their_time_is():
+    simulated = graph.nodes(rig_file.load("bimanual"))
+    emulated = graph.nodes(rig_file.load("bimanual_emulated"))
+    assert {spec.params("rig")["use_sim_time"] for spec in simulated} == {True}
+    assert {spec.params("rig")["use_sim_time"] for spec in emulated} == {False}
 
 
 def test_without_a_policy_the_body_and_the_world_remain():

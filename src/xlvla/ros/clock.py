@@ -12,7 +12,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from rclpy.clock import (
+    ClockType,  # pyright: ignore[reportPrivateImportUsage]
+    ROSClock,
+)
 from rclpy.node import Node
+from rclpy.time import Time
 
 from xlvla.ros import forms, topics
 from xlvla.ros.convert import SECOND
@@ -80,6 +85,9 @@ class SimClock(Clock):
     second; otherwise each late message would stop the clock for as long. The clock is at most
     `LONGEST_NS` ahead of the newest message: a simulation that stops stops it.
 
+    With the parameter `use_sim_time` the node's clock in rclpy gets its time from here, instead of
+    from a subscription of its own: each message would wake the executor, which costs 6 % of a core.
+
     Args:
         speed: simulated seconds per second; 0 when it runs as fast as it can, then only messages
             move the clock.
@@ -88,6 +96,10 @@ class SimClock(Clock):
     LONGEST_NS = SECOND // 25
 
     def __init__(self, node: Node, speed: float):
+        self._of_rclpy = node.get_clock()
+        for subscription in list(node.subscriptions):
+            if subscription.topic_name == node.resolve_topic_name(topics.CLOCK.relative):
+                node.destroy_subscription(subscription)
         self._reader = Reader(node, topics.CLOCK, forms.CLOCK)
         self._speed = speed
         self._leapt_ns: int | None = None
@@ -120,6 +132,10 @@ class SimClock(Clock):
                 self._begin()
         self._leapt_ns = None
         self._sim_ns = sim_ns
+        if isinstance(self._of_rclpy, ROSClock) and self._of_rclpy.ros_time_is_active:
+            self._of_rclpy.set_ros_time_override(
+                Time(nanoseconds=sim_ns, clock_type=ClockType.ROS_TIME)
+            )
         if self._speed:
             self._delays.append(time.monotonic_ns() - sim_ns / self._speed)
             self._promptest = min(self._delays)

@@ -34,14 +34,16 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from xlvla import catalog, rig_file, security
+from xlvla import topics as names
 from xlvla.errors import RigError, XlvlaError
-from xlvla.graph import NodeSpec, chosen
+from xlvla.graph import NodeSpec, chosen, within
 from xlvla.network import Reach, absent_servers, reach
 from xlvla.paths import share
 from xlvla.rig import Rig
 from xlvla.rig_file import load
 from xlvla.robot import rig_description
 from xlvla.ros import supervision
+from xlvla.ros.wiring import wiring
 from xlvla.run import NODE_DEFAULTS
 from xlvla.text import listed
 from xlvla.types import Side
@@ -104,6 +106,7 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
         _argument(
             "without", "", "Start all nodes but these, which run elsewhere: without:=policy."
         ),
+        _argument("namespace", AS_RIG, "ROS namespace of the rig, so that several share a domain."),
         _argument("network", AS_RIG, "Let nodes of other machines in.", [AS_RIG, "true", "false"]),
         _argument(
             "panel",
@@ -131,6 +134,7 @@ def chosen_rig(context: LaunchContext) -> Rig:
         instruction=_choice(context, "instruction"),
         operator=_choice(context, "operator"),
         network=_truth_or_none(context, "network"),
+        namespace=_choice(context, "namespace"),
     )
 
 
@@ -163,11 +167,10 @@ def rig_actions(
     folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
     rig_path = rig.save(folder / f"{rig.name}.yaml")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    use_sim_time = rig.sim is not None
     actions: list[Action] = []
     for spec in specs:
         secured = security.arguments(rig, spec, os.environ)
-        node = rig_node(spec, str(rig_path), use_sim_time=use_sim_time, ros_arguments=secured)
+        node = rig_node(spec, str(rig_path), ros_arguments=secured)
         stop_with_it = OnProcessExit(target_action=node, on_exit=_stop_all)
         actions += [node, RegisterEventHandler(stop_with_it)]
     # Of several machines, the one with the robot's joints shows it.
@@ -200,9 +203,7 @@ class _NodeOptions(TypedDict):
     output: str
 
 
-def rig_node(
-    spec: NodeSpec, rig_path: str, *, use_sim_time: bool, ros_arguments: Sequence[str] = ()
-) -> Node:
+def rig_node(spec: NodeSpec, rig_path: str, *, ros_arguments: Sequence[str] = ()) -> Node:
     """One node of the graph: the colcon-installed executable, or its module where the packages came
     from pip.
     """
@@ -210,7 +211,6 @@ def rig_node(
         key: ParameterValue(value, value_type=type(value))
         for key, value in spec.params(rig_path).items()
     }
-    parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
     environment = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
     # launch itself leaves its nodes running when it is ended by SIGTERM.
     environment[supervision.PARENT] = str(os.getpid())
@@ -245,14 +245,13 @@ def _viewers(rig: Rig, rviz_file: str | None) -> list[Action]:
     if security.is_asked_for(os.environ):
         line = "secured, so without robot_state_publisher and RViz: they have no enclave"
         return [LogInfo(msg=line)]
-    use_sim_time = rig.sim is not None
-    actions = [_state_publisher(rig, use_sim_time)]
+    actions = [_state_publisher(rig)]
     if rviz_file is not None:
-        actions.append(_rviz(rviz_file, use_sim_time))
+        actions.append(_rviz(rig, rviz_file))
     return actions
 
 
-def _rviz(rviz_file: str, use_sim_time: bool) -> Action:
+def _rviz(rig: Rig, rviz_file: str) -> Action:
     """RViz, or a line about why it is not there."""
     if not _installed("rviz2"):
         line = "RViz is not installed: running without it (apt-get install ros-$ROS_DISTRO-rviz2)"
@@ -263,11 +262,13 @@ def _rviz(rviz_file: str, use_sim_time: bool) -> Action:
         package="rviz2",
         executable="rviz2",
         arguments=["-d", str(share("launch") / rviz_file)],
-        parameters=[{"use_sim_time": use_sim_time}],
+        namespace=rig.namespace,
+        parameters=[{"use_sim_time": rig.sim is not None}],
+        remappings=_carried(rig),
     )
 
 
-def _state_publisher(rig: Rig, use_sim_time: bool) -> Action:
+def _state_publisher(rig: Rig) -> Action:
     """What publishes TF, or a line about why it is not there.
 
     /robot_description has one publisher already, so the copy of it is remapped to another topic.
@@ -281,9 +282,23 @@ def _state_publisher(rig: Rig, use_sim_time: bool) -> Action:
     return Node(
         package="robot_state_publisher",
         executable="robot_state_publisher",
-        parameters=[{"robot_description": description, "use_sim_time": use_sim_time}],
-        remappings=[("robot_description", "robot_state_publisher/robot_description")],
+        namespace=rig.namespace,
+        parameters=[{"robot_description": description, "use_sim_time": rig.sim is not None}],
+        remappings=[
+            ("robot_description", "robot_state_publisher/robot_description"),
+            *_carried(rig),
+        ],
     )
+
+
+def _carried(rig: Rig) -> list[tuple[str, str]]:
+    """Remappings of the topics that others name absolutely into the rig's namespace."""
+    place = within(rig.namespace)
+    if not place:
+        return []
+    shown = (topic.name for wire in wiring(rig).values() for topic in wire.publishes)
+    every = dict.fromkeys((*shown, names.CLOCK, names.TF, names.TF_STATIC))
+    return [(name, place + name) for name in every]
 
 
 def _stop_all(event: ProcessExited, context: LaunchContext) -> None:

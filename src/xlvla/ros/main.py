@@ -12,11 +12,9 @@ from types import FrameType
 
 from rclpy.executors import SingleThreadedExecutor
 
-from xlvla.errors import XlvlaError, last_words
+from xlvla.errors import last_words
 from xlvla.ros import neighbours, participant, supervision
 from xlvla.ros.node import RigNode
-
-_INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
 
 
 def run(kind: Callable[[], RigNode]) -> None:
@@ -31,7 +29,7 @@ def run(kind: Callable[[], RigNode]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    given = _name_given()
+    given = _given("__node")
     name = given or "node"
     failure = None
     try:
@@ -48,24 +46,16 @@ def run(kind: Callable[[], RigNode]) -> None:
 
 
 def _joined(kind: Callable[[], RigNode], given: str | None) -> RigNode:
-    """The node in the graph; refuses a namespace, which would move its services but none of its
-    topics.
-    """
+    """The node in the graph."""
     supervision.busy_with("joins the ROS graph (rclpy.init)")
     participant.join()
     if given:
-        neighbours.refuse_held(given)
+        neighbours.refuse_held(neighbours.full_name(given, _given("__ns") or "/"))
     supervision.busy_with("makes its node (create_node)")
     try:
-        node = kind()
+        return kind()
     except RuntimeError as error:
         raise participant.no_node(error) from None
-    if node.get_namespace() != "/":
-        raise XlvlaError(
-            f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: "
-            f"{_INSTEAD}"
-        )
-    return node
 
 
 def _served(node: RigNode, stop: threading.Event) -> str | None:
@@ -100,9 +90,9 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
     return node.failure
 
 
-def _name_given() -> str | None:
-    """What the node is to be called by whoever starts it; of use before it exists."""
+def _given(rule: str) -> str | None:
+    """What whoever starts the node sets by `__node` or `__ns`; of use before it exists."""
     for argument in sys.argv:
-        if argument.startswith("__node:="):
-            return argument.removeprefix("__node:=")
+        if argument.startswith(f"{rule}:="):
+            return argument.removeprefix(f"{rule}:=")
     return None

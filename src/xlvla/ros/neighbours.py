@@ -30,8 +30,7 @@ SPEAKS_S = 5.0
 still lists it.
 """
 
-MOTION = "/motion"
-
+MOTION = "motion"
 
 UNNAMED = "a node whose name is not known yet"
 """Discovery tells of a publisher before it tells whose it is, by a moment."""
@@ -51,6 +50,11 @@ def own_name(node: Node) -> str:
     return full_name(node.get_name(), node.get_namespace())
 
 
+def beside(node: Node, name: str) -> str:
+    """The full name of a node in the namespace of another."""
+    return full_name(name, node.get_namespace())
+
+
 def present(node: Node) -> Counter[str]:
     """How many nodes of each full name are on the domain, `node` itself included."""
     return Counter(
@@ -60,15 +64,16 @@ def present(node: Node) -> Counter[str]:
 
 def writers(node: Node, topic: topics.Topic) -> list[str]:
     """Full names of the nodes that publish a topic, once for every publisher."""
-    found = node.get_publishers_info_by_topic(topic.name)
+    found = node.get_publishers_info_by_topic(topic.relative)
     return sorted(full_name(entry.node_name, entry.node_namespace) for entry in found)
 
 
 def second_writer(node: Node, topic: topics.Topic) -> str:
     """`second writer: /name` for a topic of commands that more than motion writes."""
     found = writers(node, topic)
-    if MOTION in found:
-        found.remove(MOTION)
+    motion = beside(node, MOTION)
+    if motion in found:
+        found.remove(motion)
     return f"second writer: {', '.join(found) if found else UNNAMED}"
 
 
@@ -103,13 +108,13 @@ def refuse_namesake(
     return held
 
 
-def refuse_held(name: str) -> None:
-    """Raises XlvlaError where a node of this name runs on the domain of this machine.
+def refuse_held(full_name: str) -> None:
+    """Raises XlvlaError where a node of this full name runs on the domain of this machine.
 
     To be called before there is a node, in an environment without faults: the rig that runs would
     disengage when it sees one, if only for a moment.
     """
-    held = _claim(environment.domain(), f"/{name}")
+    held = _claim(environment.domain(), full_name)
     if held is not None:
         held.close()
 
@@ -132,7 +137,7 @@ def _claim(number: int, name: str) -> socket.socket | None:
 def _runs_already(name: str) -> XlvlaError:
     return XlvlaError(
         f"a node {name} already runs on {domain()}: stop the other rig, or start with another "
-        "ROS_DOMAIN_ID"
+        "ROS_DOMAIN_ID or namespace"
     )
 
 
@@ -172,7 +177,7 @@ class Neighbours:
 
     def __init__(self, node: Node, rig: Rig, written: Iterable[topics.Topic] | None = None):
         self._node = node
-        self._names = {spec.label for spec in nodes(rig)}
+        self._names = {beside(node, spec.name) for spec in nodes(rig)}
         self._written = (
             tuple(topics.command(*key) for key in rig.parts) if written is None else tuple(written)
         )
@@ -183,8 +188,9 @@ class Neighbours:
         others = set[str]()
         for topic in self._written:
             found = Counter(writers(self._node, topic))
+            full = self._node.resolve_topic_name(topic.relative)
             found[own_name(self._node)] -= sum(
-                publisher.topic_name == topic.name for publisher in self._node.publishers
+                publisher.topic_name == full for publisher in self._node.publishers
             )
             others |= set(found - self._ended)
         return sorted(others)

@@ -34,6 +34,11 @@ _PARAMETERS = {
     "autostart": (True, "Configure and activate at once, without a lifecycle manager."),
 }
 
+_OWN_CLOCK = ["--ros-args", "-r", f"{topics.CLOCK.name}:={topics.CLOCK.relative}"]
+"""rclpy asks for the simulated time on `/clock`, wherever the node is; a rig's is in its
+namespace.
+"""
+
 WORK_ENDS_S = 5.0
 """How long `work` may take to end once it is to stop."""
 
@@ -53,7 +58,7 @@ class RigNode(LifecycleNode):
     """
 
     def __init__(self, name: str):
-        super().__init__(name)
+        super().__init__(name, cli_args=_OWN_CLOCK)
         self._began_s = time.monotonic()
         self._held_name: socket.socket | None = None
         self._declare()
@@ -86,7 +91,7 @@ class RigNode(LifecycleNode):
         return True
 
     def publisher(self, topic: topics.Topic) -> Publisher:
-        return self.create_publisher(topic.type, topic.name, topic.qos)
+        return self.create_publisher(topic.type, topic.relative, topic.qos)
 
     def listen(self, topic: topics.Topic, form: Form[T], on_value: Callable[[T], None]) -> None:
         """Calls `on_value` in the executor's thread with the value of every message; what is not of
@@ -102,7 +107,7 @@ class RigNode(LifecycleNode):
             else:
                 on_value(value)
 
-        self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
+        self.create_subscription(topic.type, topic.relative, take, topic.qos, raw=True)
 
     def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
         """Counts an invalid message, and logs it at a limited rate."""
@@ -122,7 +127,7 @@ class RigNode(LifecycleNode):
                 response.success = False
             return response
 
-        self.create_service(service.type, service.name, respond)
+        self.create_service(service.type, service.relative, respond)
 
     def every(self, period_s: float, call: Callable[[], None]) -> None:
         """Calls something periodically, by a clock that no simulation stops."""

@@ -38,7 +38,7 @@ def join(context: Context | None = None, domain: int | None = None) -> None:
         raise XlvlaError(f"ROS does not start: {_first_words(error)}") from None
 
 
-def node_without_services(name: str, context: Context | None = None) -> Node:
+def node_without_services(name: str, context: Context | None = None, namespace: str = "") -> Node:
     """A node that is not spun: it offers no services, since a client would wait for them without
     end. It does not take the name that its process was given for another node.
     """
@@ -47,6 +47,7 @@ def node_without_services(name: str, context: Context | None = None) -> Node:
         return rclpy.create_node(
             name,
             context=context,
+            namespace=namespace,
             start_parameter_services=False,
             use_global_arguments=False,
             parameter_overrides=[no_type_service],
@@ -55,15 +56,16 @@ def node_without_services(name: str, context: Context | None = None) -> Node:
         raise no_node(error) from None
 
 
-def node_of_its_own(name: str, domain: int | None = None) -> Node:
+def node_of_its_own(name: str, domain: int | None = None, namespace: str = "") -> Node:
     """A node that is not spun, in a context of its own; `leave` ends both.
 
     Args:
         domain: ROS domain; None keeps the environment's.
+        namespace: where the node stands; '' is `/`.
     """
     context = Context()
     join(context, domain)
-    return node_without_services(name, context)
+    return node_without_services(name, context, namespace)
 
 
 def leave(node: Node) -> None:

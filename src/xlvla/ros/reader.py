@@ -63,7 +63,7 @@ class Reader(Generic[T]):
         self._form = form
         self._refusals = refusals.of(node)
         self._subscription = node.create_subscription(
-            topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor()
+            topic.type, topic.relative, _ignore, topic.qos, callback_group=_NoExecutor()
         )
 
     def next(self) -> T | None:

@@ -119,7 +119,9 @@ class StopPublisher:
     """
 
     def __init__(self, node: Node, by: str):
-        self._publisher = node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
+        self._publisher = node.create_publisher(
+            topics.STOP.type, topics.STOP.relative, topics.STOP.qos
+        )
         self._node = node
         self._by = by
 

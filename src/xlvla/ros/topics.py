@@ -41,14 +41,21 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type
-    does not say it (`sizes`).
+    """A topic: name, message type, QoS, and bytes of its largest message where its type does not
+    say it (`sizes`).
+
+    The name is what it is in the namespace `/`, and in every recording.
     """
 
     name: str
     type: Any
     qos: QoSProfile = field(compare=False)
     largest: int | None = field(default=None, compare=False)
+
+    @property
+    def relative(self) -> str:
+        """The name as a node says it to ROS, which puts the node's namespace before it."""
+        return self.name.removeprefix("/")
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""
@@ -66,10 +73,15 @@ class Topic:
 
 @dataclass(frozen=True)
 class Service:
-    """A service: absolute name and type."""
+    """A service: its name in the namespace `/`, and its type."""
 
     name: str
     type: Any
+
+    @property
+    def relative(self) -> str:
+        """As of a topic."""
+        return self.name.removeprefix("/")
 
 
 CLOCK = Topic(names.CLOCK, Clock, SENSOR)

@@ -143,7 +143,7 @@ def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
         start = np.array([rig.start(side)[name] for name in rig.joint_names(side, part)])
         for topic in (topics.joint_states(side, part), topics.command(side, part)):
             message = convert.JointMessage(rig.joint_names(side, part))
-            publisher = node.create_publisher(topic.type, topic.name, topic.qos)
+            publisher = node.create_publisher(topic.type, topic.relative, topic.qos)
 
             def pose(
                 ns: int,
@@ -158,7 +158,7 @@ def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
         wide, high = camera.publish
         ramp = np.linspace(0, 255, wide * high * 3).reshape(high, wide, 3).astype(np.uint8)
         shown = node.create_publisher(
-            topics.image(name).type, topics.image(name).name, topics.image(name).qos
+            topics.image(name).type, topics.image(name).relative, topics.image(name).qos
         )
 
         def picture(

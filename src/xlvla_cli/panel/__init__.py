@@ -79,7 +79,7 @@ def serve(rig: Rig, place: Place, domain: int | None, stop_when_lost: bool) -> N
     from xlvla_cli.ros.panel_orders import PanelOrders
 
     server = PanelServer(place)
-    with Operator(domain=domain) as operator, _asked_to_end() as asked:
+    with Operator(domain=domain, namespace=rig.namespace) as operator, _asked_to_end() as asked:
         feed = PanelFeed(operator, rig)
         orders = PanelOrders(operator, rig)
         lost = (lambda: orders.stop(lambda obeyed, line: None)) if stop_when_lost else None

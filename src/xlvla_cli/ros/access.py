@@ -16,7 +16,7 @@ from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
 from rclpy.signals import SignalHandlerOptions
 
-from xlvla.graph import nodes
+from xlvla.graph import nodes, within
 from xlvla.rig import Rig
 from xlvla.ros import wiring
 from xlvla.ros.topics import Service, Topic
@@ -42,26 +42,28 @@ def access(rig: Rig) -> dict[str, Access]:
     """By enclave: every node of a rig, its operator, and a tracker of its own where it has one."""
     wires: dict[str, Wiring] = {}
     for spec, wire in zip(nodes(rig), wiring.wiring(rig).values(), strict=True):
-        wires[spec.label.lstrip("/")] = wire
+        wires[spec.name] = wire
     wires[OPERATOR] = wiring.operator(rig)
     if outside := wiring.trackers(rig):
         wires[TRACKER] = Wiring(publishes=outside)
     of_every_node = _of_ros()
+    place = within(rig.namespace)
     entries: dict[str, Access] = {}
     for name, wire in wires.items():
-        entries[enclave(rig, name)] = _access(wire, _named(of_every_node, name))
+        own = dds_names(wire, place)
+        entries[enclave(rig, name)] = _access(own, _named(of_every_node, f"{place}/{name}"))
     return entries
 
 
-def dds_names(wire: Wiring) -> Access:
-    """What a node's own topics and services are in DDS."""
+def dds_names(wire: Wiring, place: str = "") -> Access:
+    """What a node's own topics and services are in DDS; `place` as of `xlvla.graph.within`."""
     # A service is two topics: its provider publishes the replies, its caller the requests.
-    publish = _names("rt{}", wire.publishes)
-    publish |= _names("rr{}Reply", wire.provides)
-    publish |= _names("rq{}Request", wire.calls)
-    subscribe = _names("rt{}", wire.subscribes)
-    subscribe |= _names("rq{}Request", wire.provides)
-    subscribe |= _names("rr{}Reply", wire.calls)
+    publish = _names(f"rt{place}{{}}", wire.publishes)
+    publish |= _names(f"rr{place}{{}}Reply", wire.provides)
+    publish |= _names(f"rq{place}{{}}Request", wire.calls)
+    subscribe = _names(f"rt{place}{{}}", wire.subscribes)
+    subscribe |= _names(f"rq{place}{{}}Request", wire.provides)
+    subscribe |= _names(f"rr{place}{{}}Reply", wire.calls)
     return Access(publish, subscribe)
 
 
@@ -69,20 +71,19 @@ def _names(pattern: str, entries: Iterable[Topic | Service]) -> frozenset[str]:
     return frozenset(pattern.format(entry.name) for entry in entries)
 
 
-def _access(wire: Wiring, of_ros: Access) -> Access:
-    own = dds_names(wire)
+def _access(own: Access, of_ros: Access) -> Access:
     publish = own.publish | of_ros.publish | {GRAPH}
     subscribe = own.subscribe | of_ros.subscribe | {GRAPH}
     return Access(publish, subscribe)
 
 
-def _named(of_ros: Access, name: str) -> Access:
+def _named(of_ros: Access, full_name: str) -> Access:
     """What a node of that name has of ROS."""
-    return Access(_renamed(of_ros.publish, name), _renamed(of_ros.subscribe, name))
+    return Access(_renamed(of_ros.publish, full_name), _renamed(of_ros.subscribe, full_name))
 
 
-def _renamed(names: Iterable[str], name: str) -> frozenset[str]:
-    return frozenset(entry.replace(f"/{_ASKED}/", f"/{name}/") for entry in names)
+def _renamed(names: Iterable[str], full_name: str) -> frozenset[str]:
+    return frozenset(entry.replace(f"/{_ASKED}/", f"{full_name}/") for entry in names)
 
 
 @cache

@@ -232,4 +232,4 @@ def _count(frames: Poses) -> int:
 
 
 def _publisher(operator: Operator, topic: topics.Topic) -> Publisher:
-    return operator.node.create_publisher(topic.type, topic.name, topic.qos)
+    return operator.node.create_publisher(topic.type, topic.relative, topic.qos)

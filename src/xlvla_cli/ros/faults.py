@@ -35,7 +35,7 @@ class FaultOrders:
     def __init__(self, node: Node):
         self._emulated_faults = Reader(node, topics.EMULATED_FAULTS, statuses.EMULATED_FAULTS)
         self._publisher = node.create_publisher(
-            topics.INJECT.type, topics.INJECT.name, topics.INJECT.qos
+            topics.INJECT.type, topics.INJECT.relative, topics.INJECT.qos
         )
         self._state: dict[str, Any] | None = None
 

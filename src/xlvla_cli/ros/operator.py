@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from xlvla.ros import forms, participant, refusals, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.refusals import Refusals
 from xlvla.ros.stop import StopPublisher
+from xlvla.text import plain
 
 OFFER_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 8.0
@@ -36,13 +37,14 @@ class Operator:
 
     Args:
         domain: ROS domain; None keeps the environment's.
+        namespace: of the rig; '' is `/`.
         record: whether to keep the states that the simulation publishes.
     """
 
-    def __init__(self, *, domain: int | None = None, record: bool = False):
+    def __init__(self, *, domain: int | None = None, namespace: str = "", record: bool = False):
         if fault := reach(False, os.environ).fault:
             raise XlvlaError(fault)
-        self.node = participant.node_of_its_own("operator", domain)
+        self.node = participant.node_of_its_own("operator", domain, namespace)
         self._executor = SingleThreadedExecutor(context=self.node.context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
@@ -70,12 +72,12 @@ class Operator:
         participant.leave(self.node)
 
     def _publisher(self, topic: topics.Topic) -> Publisher:
-        return self.node.create_publisher(topic.type, topic.name, topic.qos)
+        return self.node.create_publisher(topic.type, topic.relative, topic.qos)
 
     def prepare(self, service: topics.Service) -> Any:
         """The client of a service, made once, so that discovery runs before it is needed."""
         if service.name not in self._clients:
-            self._clients[service.name] = self.node.create_client(service.type, service.name)
+            self._clients[service.name] = self.node.create_client(service.type, service.relative)
         return self._clients[service.name]
 
     def call(
@@ -100,15 +102,41 @@ class Operator:
         while not client.service_is_ready():
             idle()
             if time.monotonic() > give_up:
-                raise XlvlaError(f"no node provides {client.srv_name} ({OFFER_TIMEOUT_S:.0f} s)")
+                raise self._not_offered(client.srv_name)
             time.sleep(0.02)
         answer = self._answer(client, request, idle)
         if answer is None:
             answer = self._answer(client, request, idle)
         if answer is None:
             asked_s = 2 * ANSWER_TIMEOUT_S
-            raise XlvlaError(f"{client.srv_name} did not answer within {asked_s:.0f} s")
+            name = self.node.resolve_service_name(client.srv_name)
+            raise XlvlaError(f"{name} did not answer within {asked_s:.0f} s")
         return answer
+
+    def _not_offered(self, relative: str) -> XlvlaError:
+        """That nobody provides a service in this namespace, and in which others somebody does."""
+        wanted = self.node.resolve_service_name(relative)
+        line = f"no node provides {wanted} ({OFFER_TIMEOUT_S:.0f} s)"
+        own = wanted.removesuffix(f"/{relative}")
+        offered = self._places(relative, self.node.get_service_names_and_types())
+        if places := [place for place in offered if place != own]:
+            others = plain(" and ".join(place or "/" for place in places))
+            have = "has" if len(places) == 1 else "have"
+            line += f"; {others} {have} one: --namespace says which rig is meant"
+        return XlvlaError(line)
+
+    def places_that_stop(self) -> list[str]:
+        """The namespaces in which somebody obeys `/motion/stop` now; '' is `/`."""
+        found = self._places(topics.STOP.relative, self.node.get_topic_names_and_types())
+        return [
+            place
+            for place in found
+            if self.node.count_subscribers(f"{place}/{topics.STOP.relative}")
+        ]
+
+    def _places(self, relative: str, offered: Iterable[tuple[str, Any]]) -> list[str]:
+        ending = f"/{relative}"
+        return sorted(name.removesuffix(ending) for name, _ in offered if name.endswith(ending))
 
     def _answer(self, client: Any, request: Any, idle: Callable[[], None]) -> Any | None:
         """The answer; None when there is none in time."""

@@ -42,7 +42,7 @@ class PanelOrders:
         self._operator = operator
         self._rig = rig
         self._source = operator.node.create_publisher(
-            topics.SOURCE.type, topics.SOURCE.name, topics.SOURCE.qos
+            topics.SOURCE.type, topics.SOURCE.relative, topics.SOURCE.qos
         )
         # Guards what is being done, and when a stop was asked for last.
         self._lock = threading.Lock()

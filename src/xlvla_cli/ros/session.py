@@ -17,6 +17,7 @@ from xlvla.graph import NodeSpec
 from xlvla.network import discovery_settings
 from xlvla.node_process import Listener
 from xlvla.rig import Rig
+from xlvla.ros import neighbours
 from xlvla.ros.silence import Silence
 from xlvla.run import Supervisor
 from xlvla_cli.ros.measure import Measure
@@ -89,7 +90,9 @@ class Session:
             # The operator leaves before the nodes end.
             stack.callback(self.supervisor.stop)
             # Before any node: where ROS does not start, it says why.
-            operator = Operator(domain=self._domain, record=self._record)
+            operator = Operator(
+                domain=self._domain, namespace=self.rig.namespace, record=self._record
+            )
             self.operator = stack.enter_context(operator)
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.__enter__()
@@ -106,9 +109,9 @@ class Session:
         """Waits until every node is discovered here: a rig whose nodes do not discover each other
         is not up.
         """
-        names = {node.spec.name for node in self.supervisor.nodes}
+        names = {node.spec.full_name for node in self.supervisor.nodes}
         give_up = time.monotonic() + MEET_S
-        while missing := names - set(self.operator.node.get_node_names()):
+        while missing := names - set(neighbours.present(self.operator.node)):
             self.supervisor.check()
             if time.monotonic() > give_up:
                 names_missing = ", ".join(sorted(missing))

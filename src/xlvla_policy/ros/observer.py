@@ -37,7 +37,7 @@ class FreshTopic:
     def __init__(self, node: RigNode, topic: Topic, form: Form[Any]):
         self.name = topic.name
         self._reader = Reader(node, topic, form)
-        self._publishers: Callable[[], int] = lambda: node.count_publishers(topic.name)
+        self._publishers: Callable[[], int] = lambda: node.count_publishers(topic.relative)
         self._message: Any = None
         # Monotonic time at which the message came.
         self._came_at = 0.0

@@ -88,7 +88,7 @@ class OperatorNode(RigNode):
         self._button = self.publisher(topics.BUTTON)
         self._instruction = self.publisher(topics.INSTRUCTION)
         for service in (topics.SIM_RESET, topics.TELEOP_CLUTCH):
-            self._services_asked[service.name] = self.create_client(service.type, service.name)
+            self._services_asked[service.name] = self.create_client(service.type, service.relative)
         watched = {
             topics.SIM_STATUS: statuses.SIM,
             topics.TELEOP_STATUS: statuses.TELEOP,

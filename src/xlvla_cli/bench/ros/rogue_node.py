@@ -31,7 +31,7 @@ class RogueNode:
     def __enter__(self) -> RogueNode:
         self._node = participant.node_of_its_own(self.NAME, self._domain)
         self._publisher = self._node.create_publisher(
-            self._topic.type, self._topic.name, self._topic.qos
+            self._topic.type, self._topic.relative, self._topic.qos
         )
         give_up = time.monotonic() + DISCOVERED_WITHIN_S
         while (found := self._publisher.get_subscription_count()) < self._listeners:

@@ -184,7 +184,7 @@ class RunningRig:
         """Makes the publisher of a topic, and waits until a node subscribes."""
         publisher = self._publishers.get(topic.name)
         if publisher is None:
-            publisher = self.node.create_publisher(topic.type, topic.name, topic.qos)
+            publisher = self.node.create_publisher(topic.type, topic.relative, topic.qos)
             self._publishers[topic.name] = publisher
             self.pause(MEETS_S)
         if not publisher.get_subscription_count():

@@ -79,7 +79,7 @@ class SwingingArm:
         self._motion = Reader(node, topics.MOTION_STATUS.history(50), statuses.MOTION)
         self._device = Reader(node, topics.device(side, "arm").history(50), forms.DEVICE)
         chunk = topics.chunk(side)
-        self._chunks = node.create_publisher(chunk.type, chunk.name, chunk.qos)
+        self._chunks = node.create_publisher(chunk.type, chunk.relative, chunk.qos)
         self._home = np.array(list(self.rig.start(side).values()))
         self._start = self._home
         self._began_ns = 0
@@ -146,7 +146,7 @@ class SwingingArm:
 
     def listeners(self, topic: Topic) -> int:
         """How many subscriptions to a topic the graph has."""
-        return self.session.operator.node.count_subscribers(topic.name)
+        return self.session.operator.node.count_subscribers(topic.relative)
 
     def moved(self, since: np.ndarray, joints: slice = slice(None)) -> float:
         """How far [rad] the joint that went furthest is from a pose [J]."""

@@ -210,7 +210,7 @@ class TeleopTrial:
     def _send(self, topic: Topic, message: Any) -> None:
         if topic.name not in self._publishers:
             self._publishers[topic.name] = self.operator.node.create_publisher(
-                topic.type, topic.name, topic.qos
+                topic.type, topic.relative, topic.qos
             )
         self._publishers[topic.name].publish(message)
 
