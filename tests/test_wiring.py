@@ -10,7 +10,7 @@ rclpy = pytest.importorskip("rclpy")
 
 import retries
 from xlvla import rig_file
-from xlvla.graph import nodes
+from xlvla.graph import nodes, within
 from xlvla.ros import topics
 from xlvla.ros.wiring import type_name, wiring
 from xlvla.run import Supervisor
@@ -29,8 +29,11 @@ ONE_SIDE = "one side of bimanual_emulated"
 
 
 def one_side_emulated():
-    """The drivers of an arm and its hand, and what every rig with devices has, without a policy."""
-    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
+    """The drivers of an arm and its hand, and what every rig with devices has, without a policy; in
+    a namespace.
+    """
+    rig = rig_file.load("bimanual_emulated")
+    rig = rig_file.with_choices(rig, policy="none", namespace="lab/right")
     return replace(rig, sides={"right": rig.sides["right"]})
 
 
@@ -67,18 +70,19 @@ def own(entries):
     return {(name, types[0]) for name, types in entries if not types[0].startswith(OF_ROS_ITSELF)}
 
 
-def named(entries):
-    return {(entry.name, type_name(entry)) for entry in entries}
+def named(rig, entries):
+    return {(within(rig.namespace) + entry.name, type_name(entry)) for entry in entries}
 
 
 def agree(rig, node):
     """The first difference between what is told and what runs; None where there is none."""
+    place = within(rig.namespace) or "/"
     for name, description in wiring(rig).items():
         seen = (
-            own(node.get_publisher_names_and_types_by_node(name, "/")),
-            own(node.get_subscriber_names_and_types_by_node(name, "/")),
-            own(node.get_service_names_and_types_by_node(name, "/")),
-            own(node.get_client_names_and_types_by_node(name, "/")),
+            own(node.get_publisher_names_and_types_by_node(name, place)),
+            own(node.get_subscriber_names_and_types_by_node(name, place)),
+            own(node.get_service_names_and_types_by_node(name, place)),
+            own(node.get_client_names_and_types_by_node(name, place)),
         )
         every = (
             description.publishes,
@@ -89,10 +93,11 @@ def agree(rig, node):
         for what, there, here in zip(
             ("publishes", "subscribes", "provides", "calls"), seen, every, strict=True
         ):
-            if there != named(here):
+            told = named(rig, here)
+            if there != told:
                 return (
-                    f"{name} {what}: only running {sorted(there - named(here))}, only told "
-                    f"{sorted(named(here) - there)}"
+                    f"{name} {what}: only running {sorted(there - told)}, only told "
+                    f"{sorted(told - there)}"
                 )
     return None
 
@@ -121,13 +126,14 @@ def test_permissions_cover_exactly_what_the_running_nodes_publish_and_subscribe(
 
 def unlike(rig, node, allowed):
     """The first difference between what a node may and what it does; None where there is none."""
+    place = within(rig.namespace) or "/"
     for spec in nodes(rig):
         may = allowed[enclave(rig, spec.name)]
         publishes = dict(
-            node.get_publisher_names_and_types_by_node(spec.name, "/", no_demangle=True)
+            node.get_publisher_names_and_types_by_node(spec.name, place, no_demangle=True)
         )
         subscribes = dict(
-            node.get_subscriber_names_and_types_by_node(spec.name, "/", no_demangle=True)
+            node.get_subscriber_names_and_types_by_node(spec.name, place, no_demangle=True)
         )
         for what, does, description in (
             ("publish", set(publishes), may.publish),
@@ -144,7 +150,7 @@ def unlike(rig, node, allowed):
 def test_the_operator_may_do_all_that_the_commands_beside_a_running_rig_do(probe):
     rig, _ = probe
     may = access(rig)[enclave(rig, OPERATOR)]
-    with Operator(domain=DOMAIN, record=True) as operator:
+    with Operator(domain=DOMAIN, namespace=rig.namespace, record=True) as operator:
         watching = [
             Controls(operator, rig),
             Measure(operator.node, rig),
@@ -158,11 +164,13 @@ def test_the_operator_may_do_all_that_the_commands_beside_a_running_rig_do(probe
         ):
             if any(service in wire.provides for wire in wiring(rig).values()):
                 operator.prepare(service)
+        place = within(rig.namespace) or "/"
+        node = operator.node
         publishes = dict(
-            operator.node.get_publisher_names_and_types_by_node("operator", "/", no_demangle=True)
+            node.get_publisher_names_and_types_by_node("operator", place, no_demangle=True)
         )
         subscribes = dict(
-            operator.node.get_subscriber_names_and_types_by_node("operator", "/", no_demangle=True)
+            node.get_subscriber_names_and_types_by_node("operator", place, no_demangle=True)
         )
         assert len(watching) == 5
     assert set(publishes) - may.publish == set()
