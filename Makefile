@@ -17,7 +17,7 @@ export MUJOCO_GL ?= egl
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
 INSTALL = $(PIP) install --no-deps -r ros2_ws/requirements-no-deps.txt \
-	&& $(PIP) install -r ros2_ws/requirements.txt pytest pytest-xdist ruff 'pyright[nodejs]' hatchling editables typer rich \
+	&& $(PIP) install -r ros2_ws/requirements.txt pytest pytest-xdist ruff 'pyright[nodejs]' hatchling editables \
 	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
 TORCH := $(shell grep '^torch==' constraints.txt)

@@ -132,7 +132,7 @@ class Reader(Generic[T]):
         data, info = taken
         sent_ns = int(info["source_timestamp"])
         came_ns = int(info["received_timestamp"])
-        return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
+        return Raw(data, sent_ns, came_ns, int(info.get("publication_sequence_number") or 0))
 
     def close(self) -> None:
         """Ends the subscription; nothing can be read afterwards."""
