@@ -18,4 +18,6 @@ class Handle:
 
 class Subscription:
     @property
+    def topic_name(self) -> str: ...
+    @property
     def handle(self) -> Handle: ...

@@ -134,7 +134,7 @@ class TopicViewer:
 
     def _published(self) -> dict[str, Published]:
         found: dict[str, Published] = {}
-        for name, types in self._node.get_topic_names_and_types():  # pyright: ignore
+        for name, types in self._node.get_topic_names_and_types():
             publishers = {
                 full_name(entry.node_name, entry.node_namespace)
                 for entry in self._node.get_publishers_info_by_topic(name)
