@@ -217,7 +217,7 @@ def rig_node(spec: NodeSpec, rig_path: str, *, ros_arguments: Sequence[str] = ()
     common: _NodeOptions = {
         "name": spec.name,
         "exec_name": spec.name,
-        "namespace": spec.namespace,
+        "namespace": within(spec.namespace),
         "parameters": [parameters],
         "ros_arguments": list(ros_arguments),
         "additional_env": environment,
@@ -262,7 +262,7 @@ def _rviz(rig: Rig, rviz_file: str) -> Action:
         package="rviz2",
         executable="rviz2",
         arguments=["-d", str(share("launch") / rviz_file)],
-        namespace=rig.namespace,
+        namespace=within(rig.namespace),
         parameters=[{"use_sim_time": rig.sim is not None}],
         remappings=_carried(rig),
     )
@@ -282,7 +282,7 @@ def _state_publisher(rig: Rig) -> Action:
     return Node(
         package="robot_state_publisher",
         executable="robot_state_publisher",
-        namespace=rig.namespace,
+        namespace=within(rig.namespace),
         parameters=[{"robot_description": description, "use_sim_time": rig.sim is not None}],
         remappings=[
             ("robot_description", "robot_state_publisher/robot_description"),
