@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 WAIT_S = 5.0
 """How long a worker may take to be gone after its channel closed."""
 
@@ -42,6 +44,7 @@ class Plugin:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node, error) -> None:
         if not error:
             return
