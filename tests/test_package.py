@@ -113,12 +113,12 @@ main()
 
 
 @in_a_checkout
-def test_the_extra_all_is_every_other_extra_but_dev_docs_ray_and_peers(requirements):
+def test_the_extra_all_is_every_other_extra_but_those_of_few(requirements):
     by_extra = defaultdict(set)
     for entry in requirements:
         what, _, marker = entry.partition(";")
         by_extra["".join(re.findall(r"extra == '(\w+)'", marker))].add(what.strip())
-    others = set(by_extra) - {"", "all", "dev", "docs", "ray", "peers"}
+    others = set(by_extra) - {"", "all", "dev", "docs", "ray", "peers", "trackio", "wandb"}
     assert by_extra["all"] == set().union(*(by_extra[name] for name in others))
     assert set(EXTRAS.values()) <= set(by_extra), "a command asks for an extra that is none"
 

@@ -162,16 +162,14 @@ def calibrated(
     hands: str, side: Side, ways: Sequence[str], poses: int, weights: Path | None, count: int
 ) -> Iterator[PersonRow]:
     """Two rows of every person, hand and method that supports it: as tracked, and calibrated."""
-    from torch import Generator
-
     from xlvla.codec import Codec
     from xlvla.operator_hand import AS_TRACKED, OPPOSING, fit, gap_m
     from xlvla_drivers.teleop.fingers import WRISTS, CalibratedFingers
-    from xlvla_policy.latent.human_people import SEED, examined, people, touches
+    from xlvla_policy.latent.human_people import chance, examined, people, touches
 
     codec = Codec.load()
     for person, somebody in enumerate(people(count)):
-        generator = Generator().manual_seed(SEED + 1 + person)
+        generator = chance(person)
         fitted = fit("right", touches(somebody, generator))
         kept = touches(somebody, generator)
         own, tracked = examined(somebody, poses, GESTURES, generator)

@@ -76,6 +76,11 @@ def people(count: int) -> list[Person]:
     return made
 
 
+def chance(person: int) -> Generator:
+    """What decides how the n-th person moves."""
+    return Generator().manual_seed(SEED + 1 + person)
+
+
 def touches(person: Person, generator: Generator) -> dict[Finger, np.ndarray]:
     """What the tracker shows [HELD, 21, 3] m while thumb and finger touch, by finger."""
     held = _pinches(person, GRIPS, generator).repeat_interleave(HELD // GRIPS, dim=1)
