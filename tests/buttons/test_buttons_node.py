@@ -20,7 +20,7 @@ pytest.importorskip("evdev", reason="pip install evdev-binary")
 import pressed
 
 from xlvla import rig_file
-from xlvla.graph import chosen
+from xlvla.graph import chosen, within
 from xlvla.ros import forms, participant, statuses, supervision, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.stop import StopPublisher, StopReader
@@ -43,8 +43,9 @@ def until(true, otherwise, seconds=PATIENCE_S):
 class Bench:
     """The node, its keys, and somebody who listens."""
 
-    def __init__(self, folder: Path, operator: Operator, rig: str):
+    def __init__(self, folder: Path, operator: Operator, rig: str, namespace: str):
         self.operator = operator
+        self.namespace = within(namespace)
         self.keys = pressed.Keys(folder, [*DOES, "KEY_B"])
         document = rig_file.load(rig).document()
         held = {} if document["teleop"] is None else {"KEY_B": "hold"}
@@ -72,6 +73,8 @@ class Bench:
             pressed.FOLDER: str(self._folder),
         }
         parameters = ["-p", f"rig:={path}", "-p", "part:=pedal", "-r", "__node:=buttons_pedal"]
+        if self.namespace:
+            parameters += ["-r", f"__ns:={self.namespace}"]
         self._process = subprocess.Popen(
             [sys.executable, pressed.__file__, "--ros-args", *parameters],
             env=environment,
@@ -92,7 +95,10 @@ class Bench:
 
         def heard():
             status = self.operator.figures().get("buttons_pedal", {})
-            return self.operator.node.count_publishers(topics.BUTTON.name) > 1 and status
+            return (
+                self.operator.node.count_publishers(self.namespace + topics.BUTTON.name) > 1
+                and status
+            )
 
         until(heard, f"the node does not start: {self.lines}")
 
@@ -109,8 +115,9 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, request):
-    with Operator(domain=own_domain()) as operator:
-        made = Bench(tmp_path, operator, getattr(request, "param", "bimanual"))
+    rig, namespace = getattr(request, "param", ("bimanual", ""))
+    with Operator(domain=own_domain(), namespace=namespace) as operator:
+        made = Bench(tmp_path, operator, rig, namespace)
         yield made
         made.close()
 
@@ -171,19 +178,27 @@ def test_a_stop_that_motion_ended_is_not_kept_for_drivers_that_start_later(bench
     assert not starts_later()
 
 
-def test_what_a_node_of_buttons_is_said_to_publish_and_hear_is_what_it_does(bench):
+@pytest.mark.parametrize(
+    "bench", [("teleop_keyboard", ""), ("teleop_keyboard", "lab")], indirect=True, ids=str
+)
+def test_what_a_node_of_buttons_is_said_to_publish_hear_and_call_is_what_it_does(bench):
     bench.start()
     (wires,) = [wires for name, wires in wiring(bench.rig).items() if name == "buttons_pedal"]
     node = bench.operator.node
 
     def named(entries):
-        return {name for name, types in entries if types[0].startswith(("std_msgs", "diagnostic"))}
+        of_messages = ("std_msgs", "std_srvs", "diagnostic")
+        return {name for name, types in entries if types[0].startswith(of_messages)}
 
-    published = named(node.get_publisher_names_and_types_by_node("buttons_pedal", "/"))
-    heard = named(node.get_subscriber_names_and_types_by_node("buttons_pedal", "/"))
-    assert published == {topic.name for topic in wires.publishes}
+    def told(entries):
+        return {bench.namespace + entry.name for entry in entries}
+
+    of_node = ("buttons_pedal", bench.namespace or "/")
+    assert named(node.get_publisher_names_and_types_by_node(*of_node)) == told(wires.publishes)
     # A simulation's clock is of another package.
-    assert heard == {topic.name for topic in wires.subscribes} - {topics.CLOCK.name}
+    heard = [topic for topic in wires.subscribes if topic != topics.CLOCK]
+    assert named(node.get_subscriber_names_and_types_by_node(*of_node)) == told(heard)
+    assert named(node.get_client_names_and_types_by_node(*of_node)) == told(wires.calls)
 
 
 def test_what_is_unplugged_is_one_line_and_so_is_its_return(bench):
@@ -213,7 +228,7 @@ def test_a_rig_may_be_stopped_when_its_pedal_is_lost(bench):
 
 @pytest.mark.long
 @pytest.mark.realtime
-@pytest.mark.parametrize("bench", ["teleop_keyboard"], indirect=True)
+@pytest.mark.parametrize("bench", [("teleop_keyboard", "")], indirect=True, ids=str)
 def test_on_a_running_rig_keys_work_the_clutch_the_recorder_and_the_stop(bench):
     specs = chosen(bench.rig, without=["buttons_pedal"])
     node = bench.operator.node

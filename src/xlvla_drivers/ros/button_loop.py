@@ -53,7 +53,7 @@ class ButtonLoop:
         self._clutch: Any = None
         if node.rig.teleop:
             service = topics.TELEOP_CLUTCH
-            self._clutch = node.create_client(service.type, service.name)
+            self._clutch = node.create_client(service.type, service.relative)
             self._teleop = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._clutched = False
         # Why there are no keys; None while nothing was said of it.
