@@ -43,5 +43,5 @@ def test_what_is_missing_is_one_line(tmp_path):
         Driver("", ("right",), Options(), None)
     (tmp_path / "hand_landmarker.task").touch()
     if importlib.util.find_spec("mediapipe") is None:
-        with pytest.raises(XlvlaError, match="needs 'mediapipe': pip install mediapipe"):
+        with pytest.raises(XlvlaError, match="'mediapipe' is not installed: pip install mediapipe"):
             Driver("", ("right",), Options(model=str(tmp_path / "hand_landmarker.task")), None)
