@@ -44,18 +44,22 @@ class Topic:
     """A topic: name, message type, QoS, and bytes of its largest message where its type does not
     say it (`sizes`).
 
-    The name is what it is in the namespace `/`, and in every recording.
+    The name is what it is in the namespace `/`, and in every recording. A `foreign` topic, of nodes
+    that are not ours, has its full name in every namespace.
     """
 
     name: str
     type: Any
     qos: QoSProfile = field(compare=False)
     largest: int | None = field(default=None, compare=False)
+    foreign: bool = field(default=False, compare=False)
 
     @property
     def relative(self) -> str:
-        """The name as a node says it to ROS, which puts the node's namespace before it."""
-        return self.name.removeprefix("/")
+        """The name as a node says it to ROS, which puts the node's namespace before it, but for a
+        foreign one.
+        """
+        return self.name if self.foreign else self.name.removeprefix("/")
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""

@@ -112,7 +112,9 @@ class TopicViewer:
             kinds = " and ".join(plain(kind) for kind in topic.types)
             raise XlvlaError(f"{topic.name} is published as {kinds}: two programs disagree")
         kind = message_type(name)
-        return Reader(self._node, Topic(topic.name, kind, self._qos(topic), largest=LARGEST))
+        return Reader(
+            self._node, Topic(topic.name, kind, self._qos(topic), largest=LARGEST, foreign=True)
+        )
 
     def _settled(self, wanted: str = "") -> dict[str, Published]:
         """What is published once every node had the time to be discovered; sooner where `wanted`

@@ -61,7 +61,7 @@ class Driver:
         self._namespace = address
         self._options = options
         self._theirs = ros2_control.their_names(self.joints, options)
-        self._states = Topic(absolute(address, options.states), JointState, SENSOR)
+        self._states = Topic(absolute(address, options.states), JointState, SENSOR, foreign=True)
         self._name = f"{side}_{options.controller}_client"
         self._node: Node | None = None
         self._reader: Reader[JointState] | None = None

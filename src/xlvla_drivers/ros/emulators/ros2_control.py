@@ -163,7 +163,8 @@ class Emulator:
             "joint_state": JointState,
         }
         name = ros2_control.command_topic(self._namespace, self._options)
-        return Reader(node, Topic(name, types[self._options.commands], RELIABLE).history(16))
+        topic = Topic(name, types[self._options.commands], RELIABLE, foreign=True)
+        return Reader(node, topic.history(16))
 
     def _obey(self, message: Any) -> None:
         if "inactive" in self._faults:

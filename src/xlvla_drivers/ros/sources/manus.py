@@ -42,7 +42,9 @@ class Driver:
         self._arms: TeleopSource = arms(options.arms_address, sides, arms_options, node)
         self._readers: list[Reader[Any]] = []
         for number in options.gloves:
-            self._readers.append(Reader(node, Topic(f"/manus_glove_{number}", glove, SENSOR)))
+            self._readers.append(
+                Reader(node, Topic(f"/manus_glove_{number}", glove, SENSOR, foreign=True))
+            )
         # The newest keypoints [21, 3] m and when they came [s, monotonic clock].
         self._fingers: dict[Side, tuple[float, np.ndarray]] = {}
         gloves = ", ".join(map(str, options.gloves))
