@@ -188,3 +188,21 @@ def test_a_namespace_that_only_the_command_line_of_a_node_says_carries_its_topic
         started.terminate()
         started.wait()
         participant.leave(node)
+
+
+def test_a_topic_of_others_has_its_full_name_in_every_namespace():
+    theirs = replace(topics.INJECT, name="/theirs/orders")
+    other = participant.node_of_its_own("other", own_domain())
+    ours = participant.node_of_its_own("ours", own_domain(), "lab")
+    try:
+        kind = topics.INJECT.type
+        publisher = other.create_publisher(kind, theirs.name, theirs.qos)
+        foreign = Reader(ours, replace(theirs, foreign=True))
+        own = Reader(ours, theirs)
+        until(publisher.get_subscription_count, "it is not heard")
+        publisher.publish(kind(data="hello"))
+        until(lambda: foreign.newest() is not None, "it does not come")
+        assert own.newest() is None
+    finally:
+        participant.leave(ours)
+        participant.leave(other)
