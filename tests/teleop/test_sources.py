@@ -319,5 +319,7 @@ def test_gloves_without_their_message_package_say_what_to_do(node):
     try:
         import manus_ros2_msgs  # noqa: F401
     except ModuleNotFoundError:
-        with pytest.raises(XlvlaError, match=r"needs 'manus_ros2_msgs\.msg'"):
+        with pytest.raises(
+            XlvlaError, match=r"'manus_ros2_msgs\.msg' is not installed: build MANUS's"
+        ):
             manus.Driver("", BOTH, manus.Options(), node)

@@ -18,6 +18,7 @@ from rclpy.clock import (
 )
 from rclpy.node import Node
 from rclpy.time import Time
+from rclpy.time_source import TimeSource
 
 from xlvla.ros import forms, topics
 from xlvla.ros.convert import SECOND
@@ -98,7 +99,7 @@ class SimClock(Clock):
     def __init__(self, node: Node, speed: float):
         self._of_rclpy = node.get_clock()
         for subscription in list(node.subscriptions):
-            if subscription.topic_name == node.resolve_topic_name(topics.CLOCK.relative):
+            if getattr(subscription.callback, "__module__", "") == TimeSource.__module__:
                 node.destroy_subscription(subscription)
         self._reader = Reader(node, topics.CLOCK, forms.CLOCK)
         self._speed = speed

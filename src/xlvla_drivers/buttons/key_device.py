@@ -35,7 +35,7 @@ class Press:
 
 def library() -> Any:
     """The package evdev; XlvlaError says what to install where it is missing."""
-    return installed("evdev", "evdev")
+    return installed("evdev", "pip install evdev")
 
 
 def key_faults(keys: Mapping[str, Action], where: str) -> list[str]:

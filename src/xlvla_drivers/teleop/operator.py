@@ -188,8 +188,8 @@ def lost(error: XlvlaError) -> LinkLost:
     return LinkLost(str(error))
 
 
-def installed(module: str, package: str) -> ModuleType:
-    """Imports a module that is an optional dependency; XlvlaError says what to install where it is
+def installed(module: str, remedy: str) -> ModuleType:
+    """Imports a module that is an optional dependency; XlvlaError says what to do where it is
     missing.
     """
     try:
@@ -198,4 +198,4 @@ def installed(module: str, package: str) -> ModuleType:
         # Something that the module itself imports is missing: a fault of the installation.
         if error.name != module.partition(".")[0]:
             raise
-        raise XlvlaError(f"'{module}' is not installed: pip install {package}") from None
+        raise XlvlaError(f"'{module}' is not installed: {remedy}") from None

@@ -51,7 +51,7 @@ class Driver:
     """Read through pyspacemouse, where it is installed."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
-        self._library = installed("pyspacemouse", "pyspacemouse")
+        self._library = installed("pyspacemouse", "pip install pyspacemouse")
         self.address = address or "the first SpaceMouse"
         side = sides[-1]
         for known in sides:

@@ -67,7 +67,7 @@ class Driver:
         self._channel: Any = None
 
     def open(self) -> None:
-        installed("grpc", "'xlvla[teleop]'")
+        installed("grpc", "pip install 'xlvla[teleop]'")
         import grpc
 
         self.close()

@@ -58,7 +58,7 @@ class Driver:
                 f"teleop.options.model: '{options.model}' is no file: download {MODEL} and say "
                 "where it is"
             )
-        self._vision = installed("mediapipe", "mediapipe")
+        self._vision = installed("mediapipe", "pip install mediapipe")
         self.address = address or "/dev/video0"
         self._camera = v4l2.Driver(self.address, options.capture, options.camera)
         self._sides = sides

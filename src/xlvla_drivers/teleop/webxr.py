@@ -104,7 +104,7 @@ class Driver:
         self._begin()
 
     def open(self) -> None:
-        installed("websockets", "'xlvla[teleop]'")
+        installed("websockets", "pip install 'xlvla[teleop]'")
         from websockets.sync.server import serve
 
         self.close()

@@ -33,7 +33,7 @@ class Driver:
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         glove = installed(
-            "manus_ros2_msgs.msg", "nothing: build MANUS's ROS 2 package and source its workspace"
+            "manus_ros2_msgs.msg", "build MANUS's ROS 2 package and source its workspace"
         ).ManusGlove
         arms_options = registry.options(
             "teleop", options.arms, options.arms_options, "teleop.options.arms_options"

@@ -95,7 +95,7 @@ class Driver:
             yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
 
     def _messages(self) -> Iterator[tuple[float, str, Any]]:
-        installed("mcap_ros2.decoder", "'xlvla[data]'")
+        installed("mcap_ros2.decoder", "pip install 'xlvla[data]'")
         from mcap.exceptions import McapError
         from mcap.reader import make_reader
         from mcap_ros2.decoder import DecoderFactory
