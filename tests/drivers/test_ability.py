@@ -234,6 +234,18 @@ def test_bad_frames_are_counted_and_survived(driver, hand, fault, counted):
     assert driver.counts[counted] >= 1
 
 
+def test_a_line_that_doubles_answers_does_not_make_the_pose_ever_older(driver, hand):
+    hand.inject("duplicated")
+    follow(driver, POSE, 0.5)
+    asked = 0
+    counted = driver.counts["duplicated"]
+    for _ in range(300):
+        driver.write(POSE)
+        driver.read()
+        asked += 1
+    assert driver.counts["duplicated"] - counted == pytest.approx(asked / 3, rel=0.2)
+
+
 def test_an_unplugged_hand_is_lost_at_once_and_found_where_it_was(driver, hand, address):
     follow(driver, POSE)
     hand.inject("unplug")

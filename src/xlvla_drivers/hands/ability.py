@@ -33,6 +33,8 @@ REPLY_LENGTHS = tuple(wire.REPLY_LENGTH.values())
 
 _KEEP_ALIVE_S = wire.API_TIMEOUT_S / 4
 _TRIES = 4
+_SILENT = 2
+"""After a retry the line is silent once nothing came for as long as so many exchanges take."""
 _BITS_PER_BYTE = 10
 _FROM_WIRE = [wire.WIRE_JOINTS.index(joint) for joint in HAND.joints]
 _TO_WIRE = [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
@@ -83,9 +85,13 @@ class Driver:
         wire_bits = (19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE
         self._wire_ns = round(wire_bits / options.baud * SECOND)
         self._variants = itertools.cycle(_VARIANTS[options.reply])
+        # Whether two answers in a row are never the same.
+        self._alternates = len(_VARIANTS[options.reply]) > 1
         self._lock = threading.Lock()
-        # Commands whose answers have not come, and when the last of them was sent.
+        # Commands whose answers have not come, those given up since the line was last silent, and
+        # when the last of all was sent.
         self._asked = 0
+        self._given_up = 0
         self._asked_ns = 0
         self._last_body = b""
         self._newest: dict[str, np.ndarray] = {}
@@ -167,18 +173,32 @@ class Driver:
         for attempt in range(_TRIES):
             if attempt:
                 self.counts["retries"] += 1
+                self._given_up += self._asked
                 self._asked = 0
+                self._last_body = b""
                 self._ask(self._read_request())
             until_s = thread_clock.now_s() + LINK_TIMEOUT_S / _TRIES
             while self._asked and self._take(until_s):
                 pass
             if not self._asked:
+                if attempt:
+                    self._settle()
                 return
         self._asked = 0
         raise LinkLost(
             f"{self._link.address}: the hand does not answer; is it switched on and set up for "
             "this line and rate?"
         )
+
+    def _settle(self) -> None:
+        """Waits until the line is silent: the answer may have been one that was given up before,
+        and the right one would then be taken for the next command's.
+        """
+        give_up_s = thread_clock.now_s() + LINK_TIMEOUT_S
+        while (now_s := thread_clock.now_s()) < give_up_s:
+            if not self._take(now_s + _SILENT * self._wire_ns / SECOND):
+                break
+        self._given_up = 0
 
     def _take(self, until_s: float) -> bool:
         """Takes in one frame, waiting until then; False when none came."""
@@ -188,6 +208,10 @@ class Driver:
         reply = wire.read_reply(body)
         if reply is None:
             self.counts["unexpected"] += 1
+            return True
+        if self._alternates and body == self._last_body:
+            # Taken for an answer, it would put all later ones off by one: ever older poses.
+            self.counts["duplicated"] += 1
             return True
         if not self._asked:
             self._count_unasked(body)
@@ -208,7 +232,10 @@ class Driver:
         return wire.cut(buffer, self.counts, REPLY_LENGTHS)
 
     def _count_unasked(self, body: bytes) -> None:
-        if body == self._last_body:
+        if self._given_up:
+            self._given_up -= 1
+            self.counts["late"] += 1
+        elif body == self._last_body:
             self.counts["duplicated"] += 1
         else:
             self.counts["late"] += 1
