@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from xlvla import catalog
 from xlvla.errors import unknown_line
 
-Action = Literal[
-    "record",
-    "start",
-    "stop",
-    "discard",
-    "success",
-    "failure",
-    "relabel",
-    "clutch",
-    "hold",
-    "estop",
-]
+RecorderAction = Literal["record", "start", "stop", "discard", "success", "failure", "relabel"]
+ClutchAction = Literal["clutch", "hold"]
+Action = Literal[RecorderAction, ClutchAction, "estop"]
 """What a key does when it is pressed: a button of the recorder; `clutch` closes or opens the
 clutch; `hold` closes it and opens it when the key is let go; `estop` is the e-stop.
 """
 
-RECORDER: tuple[Action, ...] = (
-    "record",
-    "start",
-    "stop",
-    "discard",
-    "success",
-    "failure",
-    "relabel",
-)
-CLUTCH: tuple[Action, ...] = ("clutch", "hold")
+RECORDER: tuple[Action, ...] = get_args(RecorderAction)
+CLUTCH: tuple[Action, ...] = get_args(ClutchAction)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xlvla import topics
+from xlvla.buttons import RECORDER
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.recorder.recording import Recording
@@ -20,8 +21,6 @@ from xlvla_data.verdict import Issue
 
 Cue = Callable[[str, str], None]
 """Called with a word, for the sound, and a line."""
-
-BUTTONS = ("record", "start", "stop", "discard", "success", "failure", "relabel")
 
 
 class EpisodeControl:
@@ -141,7 +140,7 @@ class EpisodeControl:
                 case "clutch":
                     return ""
                 case _:
-                    raise unknown("button", button, (*BUTTONS, "clutch"))
+                    raise unknown("button", button, (*RECORDER, "clutch"))
         except XlvlaError as error:
             return self._say("error", str(error))
 

@@ -17,7 +17,7 @@ from xlvla.buttons import Action
 from xlvla.errors import nearest
 from xlvla_drivers.buttons.key_set import KeySet
 from xlvla_drivers.device import LinkLost
-from xlvla_drivers.teleop.operator import installed
+from xlvla_drivers.optional import installed
 
 FOLDER = "/dev/input"
 

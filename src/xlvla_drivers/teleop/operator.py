@@ -10,12 +10,10 @@ topics is in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's 
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -186,16 +184,3 @@ def lost(error: XlvlaError) -> LinkLost:
     if isinstance(error, LinkLost):
         return error
     return LinkLost(str(error))
-
-
-def installed(module: str, remedy: str) -> ModuleType:
-    """Imports a module that is an optional dependency; XlvlaError says what to do where it is
-    missing.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        # Something that the module itself imports is missing: a fault of the installation.
-        if error.name != module.partition(".")[0]:
-            raise
-        raise XlvlaError(f"'{module}' is not installed: {remedy}") from None

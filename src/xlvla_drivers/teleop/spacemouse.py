@@ -12,8 +12,9 @@ import numpy as np
 from xlvla.ranges import Range
 from xlvla.types import Side
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.optional import installed
 from xlvla_drivers.teleop.jog import FASTEST_CLOSING, Jog
-from xlvla_drivers.teleop.operator import Sample, installed
+from xlvla_drivers.teleop.operator import Sample
 
 MAKES_UP_HAND = True
 """Buttons close a hand that is nobody's."""

@@ -16,9 +16,10 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.optional import installed
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide
 from xlvla_drivers.teleop.worlds import Facing
 
 EMULATED = f"127.0.0.1:{wire.PORT}"

@@ -18,8 +18,9 @@ from xlvla.pinhole import Pinhole
 from xlvla.ranges import Range
 from xlvla.types import SECOND, Side
 from xlvla_drivers.cameras import v4l2
+from xlvla_drivers.optional import installed
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, installed, lost
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, lost
 
 FACING = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation [3, 3] from a camera (x right, y down, z ahead) to the world of an operator who looks at

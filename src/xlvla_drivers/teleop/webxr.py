@@ -25,11 +25,12 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.optional import installed
 from xlvla_drivers.server_access import called, certified
 from xlvla_drivers.teleop import webxr_door as door
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide
 from xlvla_drivers.teleop.worlds import Facing
 
 MOST_BYTES = 1 << 16

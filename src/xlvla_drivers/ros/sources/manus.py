@@ -14,6 +14,7 @@ from xlvla.ros.reader import Reader
 from xlvla.ros.topics import SENSOR, Topic
 from xlvla.types import SIDES, Side
 from xlvla_drivers import registry
+from xlvla_drivers.optional import installed
 from xlvla_drivers.teleop.manus import Options
 from xlvla_drivers.teleop.manus_frames import Node as GloveNode
 from xlvla_drivers.teleop.manus_frames import keypoints
@@ -22,7 +23,6 @@ from xlvla_drivers.teleop.operator import (
     Sample,
     TeleopSource,
     TrackedSide,
-    installed,
 )
 
 

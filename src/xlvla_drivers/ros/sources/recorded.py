@@ -15,7 +15,8 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
 from xlvla.types import SECOND, Side, scoped
 from xlvla_drivers.device import LinkLost
-from xlvla_drivers.teleop.operator import Sample, TrackedSide, installed
+from xlvla_drivers.optional import installed
+from xlvla_drivers.teleop.operator import Sample, TrackedSide
 from xlvla_drivers.teleop.recorded import Options
 
 PAUSE_S = 1.0
