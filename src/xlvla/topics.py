@@ -81,6 +81,7 @@ RECORDER_RELABEL = "/recorder/relabel"
 SIM_STATUS = "/sim/status"
 SIM_STATE = "/sim/state"
 SIM_RESET = "/sim/reset"
+SIM_SEED = "/sim/seed"
 INJECT = "/emulators/inject"
 EMULATED_FAULTS = "/emulators/faults"
 

@@ -100,6 +100,21 @@ def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
     return measured, commanded
 
 
+def cameras(bag: Bag) -> dict[str, CameraStream]:
+    """The pictures of every camera that sent some, compressed as they were recorded; also of a bag
+    that was cut off, to its last whole message.
+    """
+    by_camera = _cameras(bag.topics)
+    messages: dict[str, list[Message]] = {topic: [] for topic in by_camera.values()}
+    for message in bag.messages(set(messages)) if messages else ():
+        messages[message.topic].append(message)
+    return {
+        camera: camera_stream(messages[topic])
+        for camera, topic in by_camera.items()
+        if messages[topic]
+    }
+
+
 def _joint_topics(bag: Bag) -> set[str]:
     """Topics of the states and commands of every part; raises XlvlaError where one is missing."""
     wanted: set[str] = set()

@@ -12,6 +12,8 @@ from xlvla.errors import XlvlaError
 
 PACKAGES = "libegl1 libgl1 libgles2 libgl1-mesa-dri"
 _LARGEST = (1920, 1440)
+_SEGMENTS = (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR)
+"""With these, the colour of a pixel is the number of what it shows."""
 
 
 class Renderer:
@@ -37,6 +39,26 @@ class Renderer:
             large = self.picture(data, camera, 2 * width, 2 * height)
             squares = large.reshape(height, 2, width, 2, 3)
             return squares.mean(axis=(1, 3)).astype(np.uint8)
+        return self._drawn(data, camera, width, height)
+
+    def bodies(self, data: mujoco.MjData, camera: str, width: int, height: int) -> np.ndarray:
+        """Which body each pixel shows, by its number [height, width]; -1 where there is none."""
+        for flag in _SEGMENTS:
+            self._scene.flags[flag] = 1
+        try:
+            colours = self._drawn(data, camera, width, height).astype(np.int32)
+        finally:
+            for flag in _SEGMENTS:
+                self._scene.flags[flag] = 0
+        drawn = colours @ [1, 1 << 8, 1 << 16]
+        body_of = np.full(self._scene.ngeom + 1, -1)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                # Colour 0 is where nothing is drawn.
+                body_of[geom.segid + 1] = self._model.geom_bodyid[geom.objid]
+        return body_of[drawn]
+
+    def _drawn(self, data: mujoco.MjData, camera: str, width: int, height: int) -> np.ndarray:
         self._gl.make_current()
         self._resize(width, height)
         view = mujoco.MjvCamera()

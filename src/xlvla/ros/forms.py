@@ -98,6 +98,21 @@ def _text_line(message: Any) -> str:
 WORDS: Form[str] = Form(_text_line, largest=8 << 10)
 """A name, a sentence or an order, on one line."""
 
+LARGEST_SEED = 2**32 - 1
+
+
+def _seed(message: Any) -> int:
+    digits = message.data.strip()
+    if len(digits) > len(str(LARGEST_SEED)) or not (digits.isascii() and digits.isdigit()):
+        raise XlvlaError(f"'{plain(digits, 60)}' is no seed: say 0 to {LARGEST_SEED} in digits")
+    if int(digits) > LARGEST_SEED:
+        raise XlvlaError(f"a seed of {digits} is refused: it is at most {LARGEST_SEED}")
+    return int(digits)
+
+
+SEED: Form[int] = Form(_seed, largest=_KIB)
+"""Of a simulated episode, in digits."""
+
 KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
 """What was typed."""
 

@@ -120,6 +120,7 @@ def _form(shape: Any) -> Form[dict[str, Any]]:
 SIM_SHAPE = {
     "begun": int,
     "episode": int,
+    "task": Maybe(str, ""),
     "seed": int,
     "success": bool,
     "stage": float,

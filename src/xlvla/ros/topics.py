@@ -108,7 +108,7 @@ MARKERS = Topic(names.MARKERS, MarkerArray, RELIABLE)
 """The newest chunk as ghost hands and fingertip trails, in `world`."""
 
 SIM_STATUS = Topic(names.SIM_STATUS, String, LATCHED)
-"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s,
+"""JSON: begun (how many episodes were), episode, task, seed, success, stage, done, text, time_s,
 real_time_factor.
 """
 
@@ -206,6 +206,9 @@ RECORDER_RELABEL = Service(names.RECORDER_RELABEL, Trigger)
 
 SIM_RESET = Service(names.SIM_RESET, Trigger)
 """Begins the next episode; the answer's message is the JSON of `/sim/status`."""
+
+SIM_SEED = Topic(names.SIM_SEED, String, LATCHED)
+"""In digits: the seed of the episode that `/sim/reset` begins next; those after it count on."""
 
 
 def image(camera: str) -> Topic:

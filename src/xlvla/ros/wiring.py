@@ -47,7 +47,13 @@ def operator(rig: Rig) -> Wiring:
         topics.EMULATED_FAULTS,
     )
     provided = tuple(service for wire in wires for service in wire.provides)
-    publishes = (*_by_operator(rig), topics.TELEOP_KEYS, topics.INJECT, topics.STOP)
+    publishes = (
+        *_by_operator(rig),
+        topics.TELEOP_KEYS,
+        topics.INJECT,
+        topics.SIM_SEED,
+        topics.STOP,
+    )
     return Wiring(
         publishes,
         tuple(dict.fromkeys((*subscribed, *watched))),
@@ -123,7 +129,8 @@ def _sim(rig: Rig, part: str) -> Wiring:
     ]
     world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
     publishes = (*world, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.device))
-    return Wiring(publishes, (*_each(rig, topics.command), topics.STOP), (topics.SIM_RESET,))
+    subscribes = (*_each(rig, topics.command), topics.STOP, topics.SIM_SEED)
+    return Wiring(publishes, subscribes, (topics.SIM_RESET,))
 
 
 def _mirror(rig: Rig, part: str) -> Wiring:
@@ -134,7 +141,7 @@ def _mirror(rig: Rig, part: str) -> Wiring:
     ]
     return Wiring(
         (topics.SIM_STATUS, topics.SIM_STATE, *cameras),
-        _each(rig, topics.joint_states),
+        (*_each(rig, topics.joint_states), topics.SIM_SEED),
         (topics.SIM_RESET,),
     )
 

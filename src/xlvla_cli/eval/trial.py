@@ -119,7 +119,7 @@ def facts(
         "rig": document,
     }
     if actor == "policy":
-        entries["weights"] = weights_digest(weights or str(_shipped(policy.get("type", ""))))
+        entries["weights"] = weights_digest(weights or str(shipped_weights(policy.get("type", ""))))
         entries["mind"] = policy_code_digest()
         entries["threads"] = threads
         entries["policy"] = policy
@@ -128,7 +128,8 @@ def facts(
     return entries
 
 
-def _shipped(policy: str) -> Path:
+def shipped_weights(policy: str) -> Path:
+    """The file of weights that comes with a policy of the catalogue."""
     from xlvla_policy.vla.rig_fit import shipped
 
     return shipped(policy)

@@ -58,6 +58,7 @@ class Operator:
         self._instruction = self._publisher(topics.INSTRUCTION)
         self._button = self._publisher(topics.BUTTON)
         self._keys = self._publisher(topics.TELEOP_KEYS)
+        self._seed = self._publisher(topics.SIM_SEED)
         self._stop = StopPublisher(self.node, "operator")
         self._stopped = False
         self._stop_lock = threading.Lock()
@@ -154,6 +155,20 @@ class Operator:
         """Begins the next simulated episode; its first status."""
         self._last_status = statuses.parsed(self.call(topics.SIM_RESET, idle), statuses.SIM_SHAPE)
         return self._last_status
+
+    def reset_to(self, seed: int, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Begins the simulated episode of a seed; its first status.
+
+        The seed is a message and the reset a service: which of them is there first nobody says, so
+        that it is asked again until the answer bears the seed.
+        """
+        self._seed.publish(String(data=str(seed)))
+        give_up = time.monotonic() + ANSWER_TIMEOUT_S
+        while (status := self.reset(idle))["seed"] != seed:
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"the simulation does not begin the episode of seed {seed}")
+            time.sleep(0.1)
+        return status
 
     def stop(self) -> None:
         """Tells every driver, and motion, to stop, and waits for nobody; from any thread."""

@@ -16,9 +16,10 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera, Rig
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, forms, topics
 from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.node import RigNode
+from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
 from xlvla_sim.pace import Due, Pacer
 from xlvla_sim.world import World
@@ -31,14 +32,17 @@ class WorldNode(RigNode):
     """One thread steps the world, because its graphics belong to the thread that made it; ROS is
     input and output around it.
 
-    Episode n has seed `sim.seed` + n; episode 0 stands from the start, and the first `/sim/reset`
-    begins it anew.
+    Episode n has seed `sim.seed` + n, or counts on from the one that was last said on `/sim/seed`;
+    episode 0 stands from the start, and the first `/sim/reset` begins it anew.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._resets: queue.Queue[Future[str]] = queue.Queue()
         self._world: World | None = None
+        # Of the episode that is on, and of the one after the next reset.
+        self.seed = 0
+        self._next_seed = 0
 
     @property
     def up(self) -> bool:
@@ -73,6 +77,7 @@ class WorldNode(RigNode):
         }
         self._status = self.publisher(topics.SIM_STATUS)
         self._positions = self.publisher(topics.SIM_STATE)
+        self._seeds = Reader(self, topics.SIM_SEED, forms.SEED)
         self.begun = 0
         self.serve(topics.SIM_RESET, self._ask_reset)
 
@@ -83,6 +88,7 @@ class WorldNode(RigNode):
     def work(self, stop: threading.Event) -> None:
         world = World(self._simulated)
         self._world = world
+        self.seed = self._next_seed = self.sim.seed
         self._due = Due()
         self.pacer = Pacer(self._speed)
         try:
@@ -123,6 +129,9 @@ class WorldNode(RigNode):
                 # The caller has given up.
                 continue
             self.begun += 1
+            said = self._seeds.newest()
+            self.seed = self._next_seed if said is None else said
+            self._next_seed = self.seed + 1
             self.begin_again(world)
             asked.set_result(self._state(world))
 
@@ -130,16 +139,13 @@ class WorldNode(RigNode):
     def episode(self) -> int:
         return max(self.begun - 1, 0)
 
-    @property
-    def seed(self) -> int:
-        return self.sim.seed + self.episode
-
     def _state(self, world: World) -> str:
         self.health.fact("real-time factor", round(self.pacer.factor, 2))
         status = world.status()
         state = {
             "begun": self.begun,
             "episode": self.episode,
+            "task": self.sim.task,
             "seed": self.seed,
             "time_s": round(world.time_s, 3),
             "success": bool(status.success),
