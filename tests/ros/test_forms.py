@@ -220,7 +220,7 @@ STATUS = {
 
 def test_a_status_is_read_with_what_is_missing_and_without_what_is_unknown():
     said = read(statuses.SIM, topics.SIM_STATUS, String(data=json.dumps(STATUS | {"new": [1]})))
-    assert said == STATUS | {"stage": 0.0, "real_time_factor": 0.0}
+    assert said == STATUS | {"task": "", "stage": 0.0, "real_time_factor": 0.0}
     said = read(statuses.RECORDER, topics.RECORDER_STATUS, String(data='{"state": "idle"}'))
     assert said["findings"] == [] and said["duration_s"] == 0.0
 
@@ -244,6 +244,17 @@ def test_a_status_is_read_with_what_is_missing_and_without_what_is_unknown():
 def test_a_status_of_another_shape_is_refused(data, line):
     with pytest.raises(XlvlaError, match=line):
         read(statuses.SIM, topics.SIM_STATUS, String(data=data))
+
+
+@pytest.mark.parametrize(("text", "seed"), [("7", 7), (" 4294967295\n", 2**32 - 1)])
+def test_a_seed_is_a_whole_number_in_digits(text, seed):
+    assert read(forms.SEED, topics.SIM_SEED, String(data=text)) == seed
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "4294967296", "9" * 500, "seven", "٣"])
+def test_another_text_is_no_seed(text):
+    with pytest.raises(XlvlaError, match="seed"):
+        read(forms.SEED, topics.SIM_SEED, String(data=text))
 
 
 def test_texts_of_a_status_are_plain():
