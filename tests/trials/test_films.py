@@ -43,6 +43,7 @@ def record(folder, seconds, cameras):
             messages.append((ns, names[camera], data))
     for ns, name, data in sorted(messages):
         writer.add(name, data, ns, ns)
+    writer.flush()
     writer.close()
 
 

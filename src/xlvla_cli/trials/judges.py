@@ -57,9 +57,10 @@ class Simulation:
     """Waits for nobody, and believes what the simulation saw."""
 
     def wait(self, what: str, look: Look, ready: Callable[[], bool]) -> None:
+        look()
         while not ready():
-            look()
             time.sleep(LOOK_S)
+            look()
 
     def over(self, look: Look) -> bool:
         look()
