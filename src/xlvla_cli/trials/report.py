@@ -9,9 +9,8 @@ from pathlib import Path
 from xlvla import files
 from xlvla.paper import code
 from xlvla_cli.eval.table import LEGEND, Rate
-from xlvla_cli.trials.results import Comparison, Row, comparisons, rows
+from xlvla_cli.trials.results import Comparison, Row, comparisons, rated, rows, stages_apart
 from xlvla_cli.trials.series import Series, Trial
-from xlvla_cli.trials.show import rated, stages_apart
 from xlvla_data.report import style
 
 SHOWN = "#t=0.1"

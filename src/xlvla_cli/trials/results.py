@@ -81,6 +81,22 @@ def block_name(block: tuple[str, str]) -> str:
     return f"{code(task)} {'+'.join(dict.fromkeys(hands.split('+')))}"
 
 
+def rated(rate: Rate | None, which: str) -> str:
+    """`7/10 70% [40, 89]` of successes (`sr`), without the count of stages (`psr`)."""
+    if rate is None:
+        return "-"
+    low, high = rate.sr_interval if which == "sr" else rate.psr_interval
+    share = rate.sr if which == "sr" else rate.psr
+    counted = f"{rate.successes}/{rate.trials} " if which == "sr" else ""
+    return f"{counted}{share:.0%} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def stages_apart(mean: float, interval: tuple[float, float]) -> str:
+    """`+48% [+22, +72]`."""
+    low, high = interval
+    return f"{100 * mean:+.0f}% [{100 * low:+.0f}, {100 * high:+.0f}]"
+
+
 def _rates(series: Series, trials: Sequence[Trial]) -> tuple[Rate | None, ...]:
     rates: list[Rate | None] = []
     for number in range(len(series.contenders)):

@@ -14,8 +14,6 @@ from xlvla_cli.trials.series import Series, load
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xlvla_cli.eval.table import Rate
-
 REPORT = "report.html"
 
 
@@ -73,7 +71,7 @@ def _show_progress(series: Series, folder: Path, shown: Console) -> None:
 def _show_results(series: Series, shown: Console) -> None:
     from xlvla_cli.eval.comparison import RESAMPLES
     from xlvla_cli.tables import table
-    from xlvla_cli.trials.results import comparisons, rows
+    from xlvla_cli.trials.results import comparisons, rated, rows, stages_apart
 
     names = [contender.name for contender in series.contenders]
     for title, which in (("success", "sr"), ("share of stages", "psr")):
@@ -108,21 +106,6 @@ def _show_results(series: Series, shown: Console) -> None:
         "p: McNemar's exact test, two-sided; stages: mean difference of the share reached, with "
         f"its 95% interval from {RESAMPLES} bootstraps over pairs"
     )
-
-
-def rated(rate: Rate | None, which: str) -> str:
-    """`7/10 70% [40, 89]` of successes (`sr`), without the count of stages (`psr`)."""
-    if rate is None:
-        return "-"
-    low, high = rate.sr_interval if which == "sr" else rate.psr_interval
-    share = rate.sr if which == "sr" else rate.psr
-    counted = f"{rate.successes}/{rate.trials} " if which == "sr" else ""
-    return f"{counted}{share:.0%} [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def stages_apart(mean: float, interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{100 * mean:+.0f}% [{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
 def _write_report(series: Series, folder: Path, films: bool, shown: Console) -> Path:
