@@ -19,8 +19,11 @@ class Holdout:
     pairs: frozenset[tuple[str, str]] = frozenset()
 
     def keeps(self, hands: Iterable[str], task: str) -> bool:
-        """Whether episodes of a task with these hands, on whichever side, may be trained on."""
-        return not any((hand, task) in self.pairs for hand in hands)
+        """Whether episodes of a task with these hands, on whichever side, may be trained on; of
+        `a+b` the task a is asked for.
+        """
+        asked, _, _ = task.partition("+")
+        return not any((hand, asked) in self.pairs for hand in hands)
 
     def words(self) -> str:
         """What `parse` reads back to the same."""

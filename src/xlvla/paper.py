@@ -48,12 +48,22 @@ def known() -> tuple[str, ...]:
 
 
 def code(task: str) -> str:
-    """`PC` of push_cans; a task that is in no paper has its name."""
+    """`PC` of push_cans, `PC+SC` of push_cans+stack_cans; a task that is in no paper has its
+    name.
+    """
+    asked, plus, beside = task.partition("+")
+    if plus:
+        return f"{code(asked)}+{code(beside)}"
     return next((code for code, name in CODES.items() if name == task), task)
 
 
 def task(word: str) -> str:
-    """The task that a code or a name means, in whatever case."""
+    """The task that a code or a name means, in whatever case; `a+b` is the task a with the things
+    of b beside its own.
+    """
+    asked, plus, beside = word.partition("+")
+    if plus:
+        return f"{task(asked)}+{task(beside)}"
     tasks = known()
     meant: dict[str, str] = {}
     for short, name in CODES.items():

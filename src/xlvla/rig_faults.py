@@ -47,7 +47,9 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _topic_name_faults("buttons", name)
         faults += buttons.faults(f"buttons.{name}", rig.no_actions)
     if rig.sim:
-        faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
+        # `a+b` is the task a with the things of b beside its own.
+        for task in rig.sim.task.split("+"):
+            faults += _name("sim.task", "task", task, catalog.tasks())
     faults = faults or server_faults(rig)
     faults = faults or _device_faults(rig)
     if not faults and (rig.sim or rig.mirrored):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 
 import mujoco
@@ -54,6 +55,22 @@ class State:
         cos = half * np.cos(yaw / 2)
         sin = half * np.sin(yaw / 2)
         self._put(body, xyz, [cos, -sin, cos, sin])
+
+    def shift(self, body: str, way: np.ndarray) -> None:
+        """Moves a free body along x and y [2] m."""
+        address = self.model.joint(self.model.body(body).jntadr[0]).qposadr[0]
+        self.data.qpos[address : address + 2] += way
+
+    def footprint(self, body: str) -> list[np.ndarray]:
+        """Corners [2] m of the boxes around what a body is made of, seen from above."""
+        corners: list[np.ndarray] = []
+        for geom in sorted(self._geoms_of(body)):
+            center, half = self.model.geom_aabb[geom].reshape(2, 3)
+            turn = self.data.geom_xmat[geom].reshape(3, 3)
+            for signs in itertools.product((-1, 1), repeat=3):
+                corner = self.data.geom_xpos[geom] + turn @ (center + half * signs)
+                corners.append(corner[:2])
+        return corners
 
     def _put(self, body: str, xyz: np.ndarray, quat: list[float]) -> None:
         address = self.model.body(body).jntadr[0]

@@ -72,9 +72,17 @@ the world again.
 
 
 class Task(Protocol):
-    """One task; it knows nothing of arms."""
+    """One task; it knows nothing of arms.
+
+    Attributes:
+        sentence: the instruction of its demonstrations.
+        paraphrases: other words for it, which are never trained on.
+        beside: a task whose things may stand on the table, too; '' where none fit.
+    """
 
     sentence: str
+    paraphrases: Sequence[str]
+    beside: str
     time_limit_s: float
     stages: Sequence[TaskStage]
 

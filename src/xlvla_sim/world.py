@@ -17,6 +17,7 @@ from xlvla_sim.render import Renderer
 from xlvla_sim.robot_model import add_robot
 from xlvla_sim.scene import add_room, published_fovy_deg
 from xlvla_sim.servos import Servos, add_servos
+from xlvla_sim.shared_table import SharedTable
 from xlvla_sim.state import State
 from xlvla_sim.task import Progress, Task, TaskStatus
 from xlvla_sim.variation import FIELDS, USUAL, Variation, vary
@@ -26,7 +27,12 @@ _LOOK_EVERY_S = 0.02
 
 
 def load_task(name: str) -> Task:
-    """A fresh instance of a task of the catalogue."""
+    """A fresh instance of a task of the catalogue; of `a+b` the task a with the things of b beside
+    its own.
+    """
+    asked, plus, other = name.partition("+")
+    if plus:
+        return SharedTable(load_task(asked), load_task(other))
     if name not in catalog.tasks():
         raise unknown("task", name, catalog.tasks())
     return importlib.import_module(f"xlvla_sim.tasks.{name}").TASK()

@@ -72,6 +72,9 @@ def evaluate(
         comparison.compare(*compare, screen.console())
         return
     plan = EvaluationChoice(**choice)
+    if plan.sentences:
+        _ask(plan, out, fresh=fresh)
+        return
     film = _film(plan.videos, plan.ros)
     if plan.ros and (plan.policy == "expert" or plan.engine != "local" or film != "none"):
         raise XlvlaError(
@@ -84,6 +87,48 @@ def evaluate(
     trials = [replace(trial, film=film) for trial in _trials(base, plan)]
     outcomes = _play_all(trials, OutcomeFile(out, fresh=fresh), out, plan)
     _report(list(zip(trials, outcomes, strict=True)), holdout, plan.policy, out)
+
+
+def _ask(plan: EvaluationChoice, out: Path, *, fresh: bool) -> None:
+    """Plays and shows the three tables of `--sentences`."""
+    from xlvla import screen
+    from xlvla.paper import tasks
+    from xlvla_cli.eval import sentences
+    from xlvla_cli.eval.outcome_file import OutcomeFile
+
+    if plan.policy == "expert" or plan.ros or plan.videos:
+        raise XlvlaError(
+            "--sentences asks a policy in one process, without videos: leave out 'expert', --ros "
+            "and --videos"
+        )
+    base = with_policy(rig_file.load(plan.rig), plan.policy)
+    base.refuse_incomplete("an evaluation")
+    names = tasks(plan.tasks)
+    shared = [name for name in names if "+" in name]
+    if shared:
+        raise XlvlaError(
+            f"--sentences puts two tasks on a table itself: name single --tasks, not {shared[0]}"
+        )
+    sentences.refuse_trained(names, trained_sentences(base))
+
+    def trials(rig: Rig, seeds: Sequence[int]) -> list[Trial]:
+        return trials_of(
+            rig, plan.policy, seeds, ros=False, delay_s=plan.delay, threads=plan.threads
+        )
+
+    seeds = range(plan.seed, plan.seed + plan.trials)
+    asked: list[sentences.Asked] = []
+    for pair in hand_pairs(plan.hands):
+        for task in names:
+            rig = for_task(for_hands(base, pair), task)
+            asked += sentences.questions(rig, task, seeds, trials)
+    outcomes = _play_all([each.trial for each in asked], OutcomeFile(out, fresh=fresh), out, plan)
+    played = list(zip(asked, outcomes, strict=True))
+    sentences.write(played, plan.policy, out)
+    console = screen.console()
+    sentences.show(sentences.tables(played), console)
+    console.print(sentences.LEGEND, highlight=False)
+    console.print(f"written: {out}/{', '.join(sentences.FILES)}", highlight=False)
 
 
 def _film(videos: str | None, ros: bool) -> Film:
@@ -148,6 +193,20 @@ def recorded_holdout(rig: Rig) -> str:
         return ""
     card = json.loads(metadata.get("card", "{}"))
     return card.get("data", {}).get("holdout", "")
+
+
+def trained_sentences(rig: Rig) -> tuple[str, ...]:
+    """What the weights of a rig's policy were trained on; nothing where they do not say it."""
+    from xlvla_cli.eval.trial import shipped_weights
+
+    if rig.policy is None:
+        return ()
+    path = Path(rig.policy.checkpoint or shipped_weights(rig.policy.type))
+    if not path.is_file():  # loading the policy reports it
+        return ()
+    from xlvla_policy.vla.rig_fit import instructions
+
+    return instructions(path)
 
 
 def for_hands(rig: Rig, pair: tuple[str, str]) -> Rig:

@@ -14,7 +14,8 @@ class EvaluationChoice:
     Args:
         policy: weights file, 'expert' for the scripted expert, or a policy's name for the shipped
             weights.
-        tasks: tasks, the paper's codes or names, separated by commas, or 'all'.
+        tasks: tasks, the paper's codes or names, separated by commas, or 'all'; PS+PoS is PS with
+            the things of PoS on the table, too.
         hands: hands, separated by commas; 'left+right' for two different ones, 'paper' for its
             four, 'all'.
         trials: episodes per task and hand.
@@ -27,6 +28,8 @@ class EvaluationChoice:
         rig: rig to simulate.
         delay: seconds from an observation to its chunk's taking effect, in process.
         threads: processor threads of a policy.
+        sentences: three other tables: tasks asked for in words never trained on, with the things of
+            two tasks on the table, and with a wrong sentence; four episodes for each trial.
     """
 
     policy: str = "xlvla"
@@ -42,3 +45,4 @@ class EvaluationChoice:
     rig: str = "bimanual"
     delay: float = field(default=0.15, metadata={"min": 0})
     threads: int = field(default=1, metadata={"min": 1})
+    sentences: bool = False

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xlvla_sim.witness import Facts
 
 KINDS: Mapping[str, str] = {
+    "other task": "the other task of the table was done, which was not asked for",
     "dropped": "a thing that had been lifted fell more than 3 cm after the hand let go of it",
     "knocked over": "a thing fell over or off the table without having been dropped",
     "spilt": "a vessel was turned down beside its target",
@@ -24,6 +25,7 @@ KINDS: Mapping[str, str] = {
 }
 """What each means; the first that applies is an episode's kind."""
 
+OTHER = "other task"
 UNDONE = "undone"
 UNTOLD = "not told"
 
@@ -32,6 +34,7 @@ FROZEN_S = 5.0
 SPILT = "was spilt"
 FELL = ("fell over", "fell off the table")
 OVER = "time is over"
+INSTEAD = "the other task was done instead"
 """How a task says that an episode is lost, or too late."""
 
 LIFT = ("lift", "take")
@@ -44,6 +47,8 @@ def kind_of(status: TaskStatus, stages: Sequence[str], facts: Facts) -> str:
     """
     if status.success:
         return ""
+    if status.text == INSTEAD:
+        return OTHER
     if facts.dropped:
         return "dropped"
     if status.text.endswith(FELL):

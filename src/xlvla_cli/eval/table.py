@@ -170,8 +170,13 @@ def _percentages(over: Rate | None, which: str) -> str:
     """`80% [49, 94]`."""
     if over is None:
         return "-"
-    low, high = getattr(over, f"{which}_interval")
-    return f"{getattr(over, which):.0%} [{100 * low:.0f}, {100 * high:.0f}]"
+    return percentages(getattr(over, which), over.trials)
+
+
+def percentages(share: float, trials: int) -> str:
+    """A share with its 95% Wilson interval: `80% [49, 94]`."""
+    low, high = wilson(share, trials)
+    return f"{share:.0%} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _plain(over: Rate | None) -> Mapping[str, Any] | None:

@@ -69,6 +69,14 @@ class HandOverBottle:
     """The paper's task HB."""
 
     sentence = "Hand over the white bottle from right hand to left hand."
+    paraphrases = (
+        "Pass the white bottle from the right hand to the left one.",
+        "Take the bottle with your right hand and give it to your left hand.",
+        "Move the white bottle over into the left hand, the right hand starts.",
+        "Let the left hand receive the bottle that the right hand picks up.",
+        "Give the white bottle from right to left.",
+    )
+    beside = "pour_sauce"
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift it with the right hand", in_right),

@@ -57,6 +57,14 @@ class PourSauce:
     """The paper's task PS."""
 
     sentence = "Pour mustard sauce into the meat can."
+    paraphrases = (
+        "Add mustard to the meat in the can.",
+        "Tip the mustard bottle over the can of meat.",
+        "Put some mustard sauce on the meat.",
+        "Take the mustard and pour it into the can with the meat.",
+        "The meat can needs mustard, pour some in.",
+    )
+    beside = "hand_over_bottle"
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift the bottle", up),

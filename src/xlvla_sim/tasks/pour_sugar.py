@@ -60,6 +60,14 @@ class PourSugar:
     """The paper's task PoS."""
 
     sentence = "Add sugar to the starfruit."
+    paraphrases = (
+        "Sprinkle sugar over the starfruit.",
+        "Sweeten the starfruit.",
+        "Pour some sugar on the fruit on the plate.",
+        "Take the sugar jar and shake it above the starfruit.",
+        "Put sugar on the starfruit.",
+    )
+    beside = "hand_over_bottle"
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift the sugar", up),

@@ -79,6 +79,14 @@ class PrepareFruits:
     """The paper's task PF."""
 
     sentence = "Put the banana and orange on the green board for cutting."
+    paraphrases = (
+        "Lay the orange and the banana onto the green cutting board.",
+        "Get the fruits ready for cutting: both belong on the green board.",
+        "Move the banana and the orange over to the green chopping board.",
+        "Both fruits should lie on the green board so that they can be cut.",
+        "Place each fruit, banana and orange, on top of the green board.",
+    )
+    beside = ""
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift one fruit", one_up),

@@ -54,6 +54,14 @@ class PushCans:
     """The paper's task PC."""
 
     sentence = "Push the two tomato cans together."
+    paraphrases = (
+        "Bring the two cans of tomatoes together.",
+        "Slide both tomato cans to the middle until they touch.",
+        "Shove the tomato tins towards each other.",
+        "Close the gap between the two tomato cans.",
+        "Make the two cans meet by pushing them.",
+    )
+    beside = "rearrange_boxes"
     time_limit_s = 15.0
     stages: Sequence[TaskStage] = (
         TaskStage("touch one can", one_touched),

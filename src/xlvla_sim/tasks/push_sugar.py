@@ -58,6 +58,14 @@ class PushSugar:
     """The paper's task PuS."""
 
     sentence = "Push the sugar boxes together."
+    paraphrases = (
+        "Bring the two boxes of sugar together.",
+        "Slide the sugar boxes towards each other until they meet.",
+        "Shove both sugar cartons to the middle.",
+        "Make the sugar boxes stand side by side by pushing them.",
+        "Close the gap between the two sugar boxes.",
+    )
+    beside = "stack_cans"
     time_limit_s = 15.0
     stages: Sequence[TaskStage] = (
         TaskStage("touch one box", one_touched),

@@ -82,6 +82,14 @@ class RearrangeBoxes:
     """The paper's task RB."""
 
     sentence = "Keep the table organized by re-arranging the two boxes."
+    paraphrases = (
+        "Tidy up: lay the two boxes straight, one beside the other.",
+        "Straighten both boxes so that they form a row.",
+        "Align the two boxes on the table.",
+        "Order the boxes neatly in the middle of the table.",
+        "Put the two crooked boxes end to end in one line.",
+    )
+    beside = "push_cans"
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
         TaskStage("take a box", one_up),

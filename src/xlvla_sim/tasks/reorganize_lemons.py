@@ -71,6 +71,14 @@ class ReorganizeLemons:
     """The paper's task RL."""
 
     sentence = "Put the yellow lemon and the green lime into the bowl."
+    paraphrases = (
+        "Place the lime and the lemon in the bowl.",
+        "Both citrus fruits go into the bowl.",
+        "Gather the green lime and the yellow lemon in the bowl.",
+        "Drop the lemon and then the lime into the bowl.",
+        "The bowl should hold the yellow and the green fruit.",
+    )
+    beside = ""
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift one fruit", one_up),

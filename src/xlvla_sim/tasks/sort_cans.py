@@ -75,6 +75,14 @@ class SortCans:
     """The paper's task SoC."""
 
     sentence = "Put the tomato can and the cheese can into the container."
+    paraphrases = (
+        "Both cans, tomato and cheese, go into the box.",
+        "Place the cheese can and the tomato can inside the container.",
+        "Tidy the two cans away into the container.",
+        "Take the tomato can and the cheese can and set them down in the container.",
+        "Fill the container with the can of tomatoes and the can of cheese.",
+    )
+    beside = ""
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift one can", one_up),

@@ -54,6 +54,14 @@ class StackCans:
     """The paper's task SC."""
 
     sentence = "Stack the cheese can on top of the salt."
+    paraphrases = (
+        "Put the can of cheese on the salt.",
+        "Set the cheese tin down on top of the salt box.",
+        "The cheese can belongs on the salt, place it there.",
+        "Pile the cheese onto the salt.",
+        "Take the cheese can and stand it on the salt.",
+    )
+    beside = "push_cans"
     time_limit_s = 25.0
     stages: Sequence[TaskStage] = (
         TaskStage("lift the can", up),
