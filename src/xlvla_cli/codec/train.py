@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def train_command(
     preset: Annotated[
-        str, typer.Option(help="Recipe: default, quick, contact or paper.")
+        str, typer.Option(help="Recipe: default, quick, contact, paper or apart.")
     ] = "default",
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the right hands; the recipe's if not given.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,6 @@ class Table:
 
 def questions(rig: Rig, task: str, seeds: Sequence[int], trials_of: TrialsOf) -> list[Asked]:
     """Every trial of one task and pair of hands. `rig` is that of the task, with its sentence."""
-    from xlvla_cli.eval import for_task
     from xlvla_sim.world import load_task
 
     found = load_task(task)
@@ -78,7 +77,8 @@ def questions(rig: Rig, task: str, seeds: Sequence[int], trials_of: TrialsOf) ->
             words = found.paraphrases[seed % len(found.paraphrases)]
             asked += [Asked(PARAPHRASED, trial) for trial in trials_of(told(rig, words), [seed])]
     if found.beside:
-        shared = for_task(rig, f"{task}+{found.beside}")
+        assert rig.sim is not None
+        shared = replace(rig, sim=replace(rig.sim, task=f"{task}+{found.beside}"))
         asked += [Asked(BESIDE, trial) for trial in trials_of(shared, seeds)]
     others = [name for name in known() if name != task]
     for seed in seeds:

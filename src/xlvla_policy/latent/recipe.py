@@ -150,6 +150,19 @@ CONTACT = replace(
 )
 """Ours, with pads that touch where the source's do, and latents that every hand agrees on."""
 
+APART = replace(
+    DEFAULT,
+    name="apart",
+    distance=0.0,
+    direction=0.0,
+    smooth=0.0,
+    paths=0,
+    settle_smooth=0.0,
+    settle_distance=0.0,
+    clear=0.0,
+)
+"""A baseline: every hand learns its own poses, and nothing makes their latents mean the same."""
+
 ADDED = replace(
     DEFAULT,
     name="newcomer",
@@ -205,7 +218,7 @@ PAPER = Recipe(
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 
-PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, CONTACT, PAPER)}
+PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, CONTACT, PAPER, APART)}
 
 
 def preset(name: str) -> Recipe:

@@ -94,6 +94,7 @@ def _facts(checksum: str, card: ModelCard) -> list[tuple[str, str]]:
         ("chunks", chunks),
         ("begun with", init),
         ("held out", data.get("holdout") or "nothing"),
+        ("trained on", data.get("only") or "all hands of the data sets"),
         ("data from the Hub", ", ".join(data.get("hub", ())) or "none"),
         ("training", f"{steps} steps, {minutes} min"),
     ]

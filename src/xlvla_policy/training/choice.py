@@ -15,7 +15,10 @@ class Choice:
     Args:
         data: data sets or folders of them, `A` or with a weight `A=0.3`.
         preset: size of the model: tiny, small, pi0, pi0_base.
-        space: action space: latent, or raw joints for comparison; the preset's if not given.
+        space: action space: latent, or for comparison raw (joints, padded to the longest hand) or
+            retargeted (joints of the hand of --only, from which others are retargeted at run time);
+            the preset's if not given.
+        only: hand whose demonstrations alone are trained on: one policy per hand.
         cameras: names in order; the preset's if not given.
         init: weights to begin with: of `xlvla weights import`, or a policy's.
         words: Sentencepiece model; the bundled one if not given. Weights that were trained with
@@ -39,6 +42,7 @@ class Choice:
     data: tuple[str, ...]
     preset: str = "small"
     space: str = ""
+    only: str = ""
     cameras: tuple[str, ...] = ()
     init: Path | None = None
     words: Path | None = None

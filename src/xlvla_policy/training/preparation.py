@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from xlvla import holdout
+from xlvla import catalog, holdout
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.training import dataset, report, sources
@@ -25,7 +25,7 @@ from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.tokenizer import Tokenizer
 
-SPACES = ("latent", "raw")
+SPACES = ("latent", "raw", "retargeted")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
     """Reads the data sets; raises XlvlaError for what cannot be trained on together."""
     codec = codec or Codec.load()
     data = sources.kept(sources.find(choice.data), holdout.parse(choice.holdout))
+    if choice.only:
+        data = sources.of_hand(data, choice.only)
     config = configured(choice, data)
     words = tokenizer.load(config.max_words, choice.words or tokenizer.SHIPPED)
     if words.vocabulary > config.vocabulary:
@@ -75,7 +77,14 @@ def configured(choice: Choice, data: Sequence[DataSource]) -> VlaConfig:
     if choice.space == "latent":
         return replace(config, space="latent")
     raw_dim = frames.raw_dim(config, [source.bodies for source in data])
-    return replace(config, space="raw", raw_dim=raw_dim)
+    if choice.space == "raw":
+        return replace(config, space="raw", raw_dim=raw_dim)
+    if not choice.only:
+        raise XlvlaError(
+            "--space retargeted acts on one hand's joints: name it, as in --only xhand"
+        )
+    source_hand = catalog.hand(choice.only).name
+    return replace(config, space="retargeted", raw_dim=raw_dim, source_hand=source_hand)
 
 
 def taken_over(statistics: Statistics, init: Path, codec: Codec) -> Statistics:

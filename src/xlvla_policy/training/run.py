@@ -346,5 +346,6 @@ def _about(run: Run, prepared: Prepared, observations: int) -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "init": str(run.choice.init or ""),
         "holdout": run.choice.holdout,
+        "only": run.choice.only,
         "hub": from_hub,
     }

@@ -81,6 +81,18 @@ def kept(sources: Sequence[DataSource], holdout: Holdout) -> list[DataSource]:
     return left
 
 
+def of_hand(sources: Sequence[DataSource], hand: str) -> list[DataSource]:
+    """The data sets that show this hand and no other; raises XlvlaError where there are none."""
+    name = catalog.hand(hand).name
+    left = [source for source in sources if set(source.info.hands.values()) == {name}]
+    if not left:
+        there = sorted({hand for source in sources for hand in source.info.hands.values()})
+        raise XlvlaError(
+            f"--only {name}: no data set shows {name} alone; they show {', '.join(there)}"
+        )
+    return left
+
+
 def _split(text: str) -> tuple[Path, float]:
     """Folder and weight."""
     folder, equals, weight = text.rpartition("=")

@@ -89,7 +89,9 @@ class VlaConfig:
     Args:
         cameras: names of the cameras in the order of their tokens; a missing one is masked.
         space: what a frame's numbers are: arm joints and hand latents of every side, or, for
-            comparison, joints as they are, padded to `raw_dim` numbers as pi0 does.
+            comparison, joints as they are, padded to `raw_dim` numbers as pi0 does, or the joints
+            of one hand, to which others are retargeted.
+        source_hand: that hand, in the space 'retargeted'.
         frames: frames of a chunk, and of the executed commands that are observed.
         rate_hz: how many of them a second has.
         frames_per_token: frames of the chunk that share one action token.
@@ -116,8 +118,9 @@ class VlaConfig:
     sides: tuple[Side, ...] = SIDES
     arm_joints: Annotated[int, Range(1, 64)] = 7
     latent_dim: Annotated[int, Range(1, 4096)] = 32
-    space: Literal["latent", "raw"] = "latent"
+    space: Literal["latent", "raw", "retargeted"] = "latent"
     raw_dim: Annotated[int, Range(1, 4096)] = 32
+    source_hand: str = ""
     frames: Annotated[int, Range(2, 10000)] = CHUNK_FRAMES
     rate_hz: Annotated[float, Range(0.1, 1000)] = CHUNK_HZ
     frames_per_token: Annotated[int, Range(1, 10000)] = 1
@@ -151,7 +154,7 @@ class VlaConfig:
     @property
     def frame_dim(self) -> int:
         """Numbers of a frame of all sides."""
-        if self.space == "raw":
+        if self.space != "latent":
             return self.raw_dim
         return self.side_dim * len(self.sides)
 
@@ -163,7 +166,7 @@ class VlaConfig:
     @property
     def latent_columns(self) -> np.ndarray:
         """Which numbers of a frame [frame_dim] are latents."""
-        if self.space == "raw":
+        if self.space != "latent":
             return np.zeros(self.raw_dim, dtype=bool)
         of_a_side = np.arange(self.side_dim) >= self.arm_joints
         return np.tile(of_a_side, len(self.sides))

@@ -124,7 +124,15 @@ class RawHand:
         return self._codec.encode(self._hand, self._side, numbers)
 
 
-CODERS = {"latent": LatentHand, "raw": RawHand}
+def _coder(config: VlaConfig, codec: Codec, hand: str, side: Side) -> HandCoder:
+    if config.space == "latent":
+        return LatentHand(codec, hand, side)
+    if config.space == "raw":
+        return RawHand(codec, hand, side)
+    # dex-retargeting is wanted by this baseline alone.
+    from xlvla_policy.vla.retargeted_hand import RetargetedHand
+
+    return RetargetedHand(codec, hand, side, config.source_hand)
 
 
 class Frames:
@@ -140,10 +148,9 @@ class Frames:
         self.bodies: dict[Side, Body] = {}
         self.coders: dict[Side, HandCoder] = {}
         blocks: list[Block] = []
-        coder = CODERS[config.space]
         for index, side in enumerate(config.sides):
             self.bodies[side] = bodies[side]
-            self.coders[side] = coder(codec, bodies[side].hand, side)
+            self.coders[side] = _coder(config, codec, bodies[side].hand, side)
             blocks += self._side(index, side)
         self.blocks = tuple(blocks)
 
