@@ -26,13 +26,19 @@ INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c cons
 	&& $(PIP) install --no-deps openpi-client==0.1.2
 endif
 
-.PHONY: help demo test test-long test-all check format docs findings clean setup
+.PHONY: help demo evidence test test-long test-all check format docs findings clean setup
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out/demo
 	@$(BIN)/xlvla demo
+
+# OPTIONS='--quick' for a thin slice, '--plan' for what would be done.
+OPTIONS ?=
+
+evidence: $(READY)  ## from nothing to every table of the ten tasks: hours; OPTIONS=--quick half an hour
+	@$(BIN)/xlvla evidence $(OPTIONS)
 
 # Tests share the processors, but for those of devices and graphs that must answer in time, which
 # run afterwards and alone. TOGETHER=1 runs both at once, the first only while a processor idles.
