@@ -103,6 +103,18 @@ def test_a_policy_of_one_hands_joints_drives_another_hand_within_its_limits(
 
 
 @needs_dex
+def test_a_left_hand_is_retargeted_as_its_mirror_image_is(codec):
+    from xlvla_policy.vla.retargeted_hand import RetargetedHand
+
+    fingers = {}
+    for side in SIDES:
+        lower, upper = codec.limits("xhand", side)
+        path = lower + np.linspace(0, 0.6, 8)[:, None] * (upper - lower)
+        fingers[side] = RetargetedHand(codec, "inspire", side, "xhand").decode(path)
+    assert np.abs(fingers["left"] - fingers["right"]).max() < 0.3
+
+
+@needs_dex
 @pytest.mark.parametrize("side", SIDES)
 def test_a_hand_that_closes_closes_the_hand_it_is_retargeted_to(codec, side):
     from xlvla_policy.vla.retargeted_hand import RetargetedHand

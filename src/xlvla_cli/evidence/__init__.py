@@ -67,7 +67,7 @@ def _show(all_steps: Steps, console: Console, *, commands: bool) -> None:
     table = Table(*heads)
     left = 0.0
     for step in all_steps.steps:
-        minutes = f"{all_steps.minutes(step):.0f}"
+        minutes = f"{all_steps.minutes(step):.1f}"
         if all_steps.finished(step):
             minutes = "done"
         else:
