@@ -240,12 +240,18 @@ class _Maker:
         return Step("sentences", "evaluate", tuple(command), result, count, needs, how=self._how)
 
     def _codec_apart(self) -> Step:
+        from xlvla_policy.latent.recipe import preset
+
         codec = self.places.codec(APART)
         command = ["codec", "train", "--preset", "apart", "--hands", ",".join(hands_of(self.plan))]
         command += ["--out", str(codec), "--resume"]
         if self.plan.codec_steps:
             command += ["--steps", str(self.plan.codec_steps)]
-        return Step("codec apart", "codec", tuple(command), codec, self.plan.codec_steps or 15_000)
+        # Left hands and settling take their steps, however few the right hands have.
+        recipe = preset(APART)
+        count = self.plan.codec_steps or recipe.steps
+        count += recipe.left_steps + recipe.settle_steps
+        return Step("codec apart", "codec", tuple(command), codec, count)
 
     def _unseen(self) -> Iterator[Step]:
         """Hands that are in no data; the codec is taught one after the other."""
