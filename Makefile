@@ -37,7 +37,7 @@ demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out
 # OPTIONS='--quick' for a thin slice, '--plan' for what would be done.
 OPTIONS ?=
 
-evidence: $(READY)  ## from nothing to every table of the ten tasks: hours; OPTIONS=--quick half an hour
+evidence: $(READY)  ## from nothing to every table of the ten tasks: hours; OPTIONS=--quick a thin slice
 	@$(BIN)/xlvla evidence $(OPTIONS)
 
 # Tests share the processors, but for those of devices and graphs that must answer in time, which
