@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from xlvla.arm import Arm
@@ -56,6 +56,25 @@ def rig_description(rig: Rig, *, waist_gives: bool = False) -> Urdf:
     return _assembled(robot)
 
 
+def humanoid_description(body: Humanoid, arms: Mapping[Side, tuple[Arm, Hand]]) -> Urdf:
+    """URDF of a humanoid that hangs in `world` by its root, with all joints of its own and of its
+    arms; the hands on them are open.
+    """
+    robot = ET.Element("robot", name=body.name)
+    ET.SubElement(robot, "link", name=WORLD)
+    _add_humanoid(robot, body, moving=[joint.name for joint in body.description.free_joints])
+    _fixed(robot, "body_mounting", WORLD, in_rig(body.description.root))
+    for side, (arm, hand) in arms.items():
+        base = _add_side(robot, arm, hand, side)
+        _strip(robot, base)
+        _fixed(robot, f"{side}_arm_mounting", in_rig(body.torso), base)
+        fingers = scoped(side, "hand", "")
+        for joint in robot.findall("joint"):
+            if joint.get("name", "").startswith(fingers):
+                _hold(joint)
+    return _assembled(robot)
+
+
 def _add_humanoid(robot: ET.Element, body: Humanoid, moving: Collection[str]) -> None:
     """Adds all of a humanoid but its arms, its joints fixed at zero but for the `moving` ones."""
     _merge(robot, body.urdf_model.robot, in_rig)
@@ -68,7 +87,7 @@ def _add_humanoid(robot: ET.Element, body: Humanoid, moving: Collection[str]) ->
 def _hold(joint: ET.Element) -> None:
     """Fixes a joint where it is at zero."""
     joint.set("type", "fixed")
-    for tag in ("axis", "limit", "dynamics"):
+    for tag in ("axis", "limit", "dynamics", "mimic"):
         for element in joint.findall(tag):
             joint.remove(element)
 

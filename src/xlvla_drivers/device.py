@@ -64,6 +64,7 @@ class DeviceState:
         tactile: force [N] by sensor's name; a field of taxels keeps its own shape.
         temperature: deg C by joint or part.
         faults: everything the device reports as wrong now.
+        facts: what else it says of itself, by name with its unit, for diagnostics.
     """
 
     stamp_ns: int
@@ -73,6 +74,7 @@ class DeviceState:
     tactile: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     temperature: Mapping[str, float] = field(default_factory=dict[str, float])
     faults: tuple[Fault, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Device(Protocol):

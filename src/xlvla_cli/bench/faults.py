@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.screen import Screen
     from xlvla.types import Part
+    from xlvla_cli.bench.given_back import GivenBack
     from xlvla_cli.bench.rehearsal import Outcome
     from xlvla_cli.bench.ros.graph_faults import GraphFault
     from xlvla_cli.ros.faults import Unplugged
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 OPTIONS: dict[str, dict[str, Any]] = {"dynamixel": {"baud": 1_000_000, "hold_current_A": 0.5}}
 """Driver options without which a device would not follow commands."""
+
+HUMANOID = "g1"
+"""The arm that is taken over from a robot, and given back to it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +59,9 @@ def faults(
     """Break every emulated device in every way it knows, while it moves; the drivers, links and
     guards are those of a real rig.
 
-    Ends with exit code 1 where a running rig handles a fault wrongly.
+    Of a humanoid's arms it also shows how they are given back, whatever stops their driver.
+
+    Ends with exit code 1 where a running rig handles a fault wrongly, or arms are let go at once.
     """
     from dataclasses import asdict
 
@@ -67,23 +73,28 @@ def faults(
     rehearsed = list(_rehearsed(device))
     _refuse_unknown(fault or [], rehearsed)
     outcomes: list[Outcome] = []
+    rows: list[GivenBack] = []
     unplugged: list[Unplugged] = []
     graph_faults: list[GraphFault] = []
     with Screen() as screen, interruptible():
         for rig, part in rehearsed:
             outcomes += _outcomes(rig, part, fault, screen)
         screen.console.print(_table(outcomes))
+        for rig, part in rehearsed:
+            if part == "arm" and rig.arm("left").name == HUMANOID and not fault:
+                rows = _given_back(rig, screen)
         if graph:
             unplugged, graph_faults = _on_the_graph(screen)
     figures.save(
         out,
         {
             "devices": [asdict(outcome) for outcome in outcomes],
+            "given back": [asdict(row) for row in rows],
             "graph": [asdict(entry) for entry in unplugged],
             "faults of the graph": [asdict(entry) for entry in graph_faults],
         },
     )
-    if any(entry.wrong for entry in graph_faults):
+    if any(entry.wrong for entry in [*graph_faults, *rows]):
         raise typer.Exit(1)
 
 
@@ -181,6 +192,39 @@ def _outcomes(rig: Rig, part: Part, faults: list[str] | None, screen: Screen) ->
                 screen.now(f"{rehearsal.name}: {fault}")
                 outcomes.append(rehearsal.run(fault))
     return outcomes
+
+
+def _given_back(rig: Rig, screen: Screen) -> list[GivenBack]:
+    """How its arms are given back."""
+    from xlvla_cli.bench.given_back import given_back
+    from xlvla_cli.tables import table_of
+
+    rows: list[GivenBack] = []
+    for row in given_back(rig):
+        screen.now(f"{HUMANOID}: {row.cause}")
+        rows.append(row)
+    columns: Columns[GivenBack] = (
+        ("while it swings", lambda row: row.cause),
+        ("last weight", lambda row: f"{row.weight:.2f}"),
+        ("last stiffness", lambda row: f"{row.stiffness:.0f} Nm/rad"),
+        ("sent before", lambda row: milliseconds(row.silent_s)),
+        ("weight over time", _curve),
+        ("largest step", lambda row: f"{row.steepest:.3f}"),
+        ("moved", lambda row: f"{row.moved_rad:.2f} rad"),
+        ("fastest", lambda row: f"{row.fastest_rad_s:.2f} rad/s"),
+        ("verdict", lambda row: row.wrong or "held"),
+    )
+    screen.console.print(table_of("How a humanoid's arms are given back", columns, rows))
+    return rows
+
+
+def _curve(row: GivenBack) -> str:
+    """`0.0 s 1.00, 0.3 s 0.95, 2.2 s 0.00`: its beginning, and where it first and last changed."""
+    from itertools import pairwise
+
+    changes = [after for before, after in pairwise(row.curve) if after[1] != before[1]]
+    shown = [*row.curve[:1], *changes[:1], *changes[1:][-1:]]
+    return ", ".join(f"{seconds:.1f} s {weight:.2f}" for seconds, weight in shown)
 
 
 def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:

@@ -24,6 +24,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ranges import Range
 from xlvla.types import NONE, Side
 from xlvla_drivers import thread_clock
+from xlvla_drivers.arms import g1_remote
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.own_folder import own_folder
 
@@ -32,8 +33,14 @@ HEAR_S = 5.0
 LEAVE_S = 5.0
 """For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
 
+ANSWERED_S = 0.04
+"""In which the server has taken a message, and reported."""
+
 BYE = b"bye"
 """A driver that leaves for good; one whose line is cut is expected back."""
+
+RECOVER = b"recover"
+"""A driver whose robot was stopped asks to have its arms back."""
 
 SENT = np.dtype([("sent_s", "<f8"), ("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
@@ -47,11 +54,20 @@ REPORT = np.dtype(
         ("temperature", "<i2", (7, 2)),
         ("error", "<u4", 7),
         ("waist", "<f4", 3),
+        ("stopped", "S64"),
+        ("weight", "<f4"),
+        ("remote", "?"),
+        ("remote_lost", "?"),
+        ("charge", "<f4"),
+        ("volts", "<f4"),
+        ("amperes", "<f4"),
         ("counts", "<u4", len(COUNTS)),
     ]
 )
 """What the server and a driver tell each other, a message each: SI units, motors in the order of
 the arm's joints; `sent_s` and `received_s` by the monotonic clock, which is one for all processes.
+`stopped` says by what, empty where nothing did; `charge` of the battery is in percent, NaN where
+the robot says nothing of it.
 """
 
 WAIST_RAD = 0.05
@@ -73,6 +89,10 @@ class Options:
             Nms/rad].
         body_kp, body_kd: gains that hold the waist, and in 'lowcmd' the legs, where they were.
         hot_c: temperature from which a motor is reported [deg C].
+        battery_low: charge from which on the battery is reported [%].
+        remote_stops: keys of the remote that stop both arms, pressed together where joined by +.
+            They are given back, and taken over again by `recover`. UNCONFIRMED which of them the
+            robot's own service takes as its stop, too.
         carries: hand of the catalogue on this arm, whose weight its motors are told to hold beside
             the arm's own; the rig's hand where not given, 'none' for none.
     """
@@ -88,7 +108,12 @@ class Options:
     body_kp: Annotated[float, Range(0, 500)] = 300.0
     body_kd: Annotated[float, Range(0, 20)] = 3.0
     hot_c: Annotated[float, Range(40, 120)] = 80.0
+    battery_low: Annotated[float, Range(0, 100)] = 20.0
+    remote_stops: tuple[str, ...] = ("L1+A", "L2+B", "select")
     carries: str | None = None
+
+    def __post_init__(self):
+        g1_remote.combinations(self.remote_stops)
 
 
 def shared(options: Options) -> dict[str, Any]:
@@ -189,6 +214,7 @@ class Driver:
             effort=report["torque"].astype(float),
             temperature=dict(zip(self.joints, warmth.tolist(), strict=True)),
             faults=tuple(self._faults(report, warmth)),
+            facts=_facts(report),
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
@@ -197,25 +223,30 @@ class Driver:
         message = np.zeros((), SENT)
         message["sent_s"] = time.monotonic()
         message["target"] = angles
-        try:
-            self._opened().send(message.tobytes())
-        except OSError as error:
-            raise LinkLost(
-                f"G1 at {self.address}: its server does not listen: {error.strerror or error}"
-            ) from None
+        self._send(message.tobytes())
         return dict(zip(self.joints, angles.tolist(), strict=True))
 
     def recover(self) -> str:
-        """The robot clears its motors' errors by itself or not at all; an arm with an error is
-        commanded to where it is.
+        """Asks for both arms of a robot that was stopped: they are taken over within `ramp_s`,
+        where they are. The robot clears its motors' errors by itself or not at all; an arm with an
+        error is commanded to where it is.
         """
-        wrong = [fault for fault in self.read().faults if fault.stops]
+        wrong = [fault for fault in self.read().faults if fault.stops and fault.joint]
         if wrong:
             line = "; ".join(f"{fault.joint} {fault.text}" for fault in wrong)
             raise XlvlaError(
                 f"G1 at {self.address}: {line}: no command clears this, switch the robot off and on"
             )
-        return "no motor reports an error; held where it is"
+        if not _stopped(self._newest_report()):
+            return "no motor reports an error; held where it is"
+        self._send(RECOVER)
+        asked_s = time.monotonic()
+        while (report := self._newest_report())["received_s"] < asked_s + ANSWERED_S:
+            if not _stopped(report):
+                return f"both arms are taken over again within {self._options.ramp_s:g} s"
+            time.sleep(ANSWERED_S / 10)
+        why = _stopped(report)
+        raise XlvlaError(f"G1 at {self.address}: still stopped by {why}: end that first")
 
     def disconnect(self) -> None:
         """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else,
@@ -261,6 +292,14 @@ class Driver:
         return subprocess.Popen(
             command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._opened().send(message)
+        except OSError as error:
+            raise LinkLost(
+                f"G1 at {self.address}: its server does not listen: {error.strerror or error}"
+            ) from None
 
     def _opened(self) -> socket.socket:
         if self._line is None:
@@ -308,6 +347,14 @@ class Driver:
         return data
 
     def _faults(self, report: np.void, warmth: np.ndarray) -> Iterator[Fault]:
+        if why := _stopped(report):
+            yield Fault("stopped", f"{why}: the robot has its arms back")
+        elif report["weight"] < 1:
+            yield Fault("weight", f"taken over to {report['weight']:.0%}")
+        if report["remote_lost"]:
+            yield Fault("remote", "the robot does not hear its remote any more", stops=False)
+        if report["charge"] <= self._options.battery_low:
+            yield Fault("battery", f"its battery has {report['charge']:.0f} %", stops=False)
         errors = report["error"].tolist()
         for joint, error, celsius in zip(self.joints, errors, warmth, strict=True):
             if error:
@@ -319,3 +366,21 @@ class Driver:
             yield Fault(
                 "waist", f"the waist is at {turned} rad, the rig believes it at zero", stops=False
             )
+
+
+def _stopped(report: np.void) -> str:
+    """What stopped the robot's arms, '' where nothing did."""
+    return report["stopped"].decode()
+
+
+def _facts(report: np.void) -> dict[str, str]:
+    """What a report says of the robot beside its arms, for diagnostics."""
+    facts = {
+        "weight of commands": f"{report['weight']:.2f}",
+        "remote": "heard" if report["remote"] else "not heard",
+    }
+    if np.isfinite(report["charge"]):
+        facts["battery [%]"] = f"{report['charge']:.0f}"
+        facts["battery [V]"] = f"{report['volts']:.1f}"
+        facts["battery [A]"] = f"{report['amperes']:.1f}"
+    return facts

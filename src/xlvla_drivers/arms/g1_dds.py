@@ -14,7 +14,7 @@ from cyclonedds.core import DDSException
 from cyclonedds.domain import Domain, DomainParticipant
 from cyclonedds.idl import make_idl_struct
 from cyclonedds.idl.annotations import autoid, final
-from cyclonedds.idl.types import array, float32, int16, sequence, uint8, uint32
+from cyclonedds.idl.types import array, float32, int16, int32, sequence, uint8, uint16, uint32
 from cyclonedds.internal import InvalidSample
 from cyclonedds.pub import DataWriter
 from cyclonedds.qos import Policy, Qos
@@ -99,6 +99,22 @@ LowState = _message(
         "wireless_remote": array[uint8, 40],
         "reserve": array[uint32, 4],
         "crc": uint32,
+    },
+)
+BmsState = _message(
+    "BmsState_",
+    {
+        **dict.fromkeys(("version_high", "version_low", "fn"), uint8),
+        "cell_vol": array[uint16, 40],
+        "bmsvoltage": array[uint32, 3],
+        "current": int32,
+        "soc": uint8,
+        "soh": uint8,
+        "temperature": array[int16, 12],
+        "cycle": uint16,
+        "manufacturer_date": uint16,
+        "bmsstate": array[uint32, 5],
+        "reserve": array[uint32, 3],
     },
 )
 PressSensorState = _type(

@@ -25,6 +25,7 @@ WEIGHT = 29
 STATE_TOPIC = "rt/lowstate"
 LOW_TOPIC = "rt/lowcmd"
 ARM_TOPIC = "rt/arm_sdk"
+BATTERY_TOPIC = "rt/lf/bmsstate"
 
 HEADER = b"\0\1\0\0"
 
@@ -155,6 +156,18 @@ LOW_STATE = Layout(
     motors=72,
 )
 
+BATTERY = np.dtype(
+    {
+        "names": ["bmsvoltage", "current", "soc", "soh", "temperature", "bmsstate"],
+        "formats": ["(3,)<u4", "<i4", "u1", "u1", "(12,)<i2", "(5,)<u4"],
+        "offsets": [84, 96, 100, 101, 102, 132],
+        "itemsize": 164,
+    }
+)
+"""What of BmsState_ is looked at, as CDR has it without its header; `soc` is the charge in percent.
+UNCONFIRMED: voltage in mV, current in mA.
+"""
+
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -170,3 +183,10 @@ def crc(message: np.ndarray) -> int:
 
 def is_sound(message: np.ndarray) -> bool:
     return int(message["crc"]) == crc(message)
+
+
+def battery(data: bytes) -> np.ndarray | None:
+    """The battery's state in CDR bytes; None when they are not one. It bears no CRC."""
+    if len(data) != len(HEADER) + BATTERY.itemsize or data[:2] != HEADER[:2]:
+        return None
+    return np.frombuffer(data, BATTERY, offset=len(HEADER))[0]

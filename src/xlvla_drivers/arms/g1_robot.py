@@ -14,12 +14,16 @@ from xlvla.types import SECOND
 from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
+from xlvla_drivers.arms import g1_remote
 from xlvla_drivers.arms.g1 import HEAR_S, Options, split_address
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.punctuality import Punctuality
 
 GONE_S = 1.0
 """A robot silent for this long is switched off or unplugged."""
+
+REMOTE_GONE_S = 0.5
+"""A remote of which nothing was heard for this long is lost."""
 
 RIVAL_S = 0.3
 """In which another program that commands the robot is heard; the slowest published one sends at 50
@@ -44,7 +48,9 @@ class Robot:
     Attributes:
         q, dq, torque, temperature, errors: of the newest sound LowState, by motor [29] (temperature
             [29, 2], casing and winding).
-        stamp_ns, heard_s: its arrival by the system's and by the monotonic clock.
+        stamp_ns, received_s: its arrival by the system's and by the monotonic clock.
+        battery: what it last said of its battery, None before.
+        remote: whether it hears its remote.
     """
 
     def __init__(self, address: str, options: Options):
@@ -53,6 +59,7 @@ class Robot:
         self.counts: Counter[str] = Counter()
         self._bus = dds.Bus(*split_address(address))
         self._reader = self._bus.reader(wire.STATE_TOPIC, dds.LowState)
+        self._batteries = self._bus.reader(wire.BATTERY_TOPIC, dds.BmsState)
         self._topic = wire.ARM_TOPIC if options.way == "arm_sdk" else wire.LOW_TOPIC
         # Samples, not matched writers, tell of another program: a dead one's writer stays matched
         # for seconds.
@@ -63,7 +70,14 @@ class Robot:
         self._punctuality = Punctuality()
         self._sent_ns = 0
         self._tick = -1
+        self._stops = g1_remote.combinations(options.remote_stops)
+        self.battery: np.ndarray | None = None
+        self.remote = False
+        self._pressed = ""
+        # When its remote was last heard [s, thread_clock]; None before.
+        self._remote_s: float | None = None
         self.mode_machine = 0
+        self._mode_machine = 0
         self.stamp_ns = 0
         self.received_s = 0.0
         self._received_awake_s = 0.0
@@ -92,6 +106,7 @@ class Robot:
                 f"this G1 says mode_machine {self.mode_machine}, known with 29 joints are {known}: "
                 "its firmware or its body is another, and it is not commanded"
             )
+        self._mode_machine = self.mode_machine
         time.sleep(RIVAL_S)
         if list(dds.samples(self._rivals)):
             raise XlvlaError(
@@ -109,7 +124,25 @@ class Robot:
         """Whether it has spoken lately."""
         return thread_clock.now_s() - self._received_awake_s < LINK_TIMEOUT_S
 
+    @property
+    def stopped(self) -> str:
+        """Why its arms are not ours now, '' where they may be."""
+        if self._pressed:
+            return f"{self._pressed} on its remote"
+        if self.mode_machine != self._mode_machine:
+            return f"its mode_machine, {self.mode_machine} after {self._mode_machine}"
+        return ""
+
+    @property
+    def remote_lost(self) -> bool:
+        """Whether it heard its remote, and does not any more."""
+        if self._remote_s is None:
+            return False
+        return thread_clock.now_s() - self._remote_s > REMOTE_GONE_S
+
     def listen(self) -> None:
+        for data, _ in dds.samples(self._batteries):
+            self.battery = wire.battery(data)
         for data, sent_ns in dds.samples(self._reader):
             state = wire.LOW_STATE.decode(data)
             if state is None:
@@ -141,6 +174,10 @@ class Robot:
         self.torque = motors["tau_est"]
         self.temperature = motors["temperature"]
         self.errors = motors["motorstate"]
+        self._pressed = g1_remote.pressed(state["wireless_remote"], self._stops)
+        self.remote = g1_remote.is_heard(state["wireless_remote"])
+        if self.remote:
+            self._remote_s = self._received_awake_s
 
     def command(self, q: np.ndarray, torque: np.ndarray, weight: float) -> None:
         """Angles [29] rad for every motor and the torques [29] Nm that they add, ours against the

@@ -2,9 +2,10 @@
 xlvla_drivers.arms.g1_server lo@1 '{}'`.
 
 It takes the arms over where they are, by a weight that rises, and gives them back by one that falls
-once no driver is left. While the robot is silent nothing is sent and the weight stays. When it
-stays silent this process ends, the arms left to the robot: the next one takes up at full weight
-where the arms then are, since nobody knows which weight the robot still has.
+once no driver is left, or the robot's remote stops it. While the robot is silent nothing is sent
+and the weight stays. When it stays silent this process ends, the arms left to the robot: the next
+one takes up at full weight where the arms then are, since nobody knows which weight the robot still
+has.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
-from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, shared, socket_path
+from xlvla_drivers.arms.g1 import BYE, COUNTS, RECOVER, REPORT, SENT, Options, shared, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.arms.g1_robot import Robot
@@ -51,6 +52,7 @@ class Server:
         held: where waist and legs were, and are held [29] rad.
         arms: the angles that are being sent of each arm.
         loads: what each arm has to hold up.
+        stopped: what stopped the arms, until a driver recovers them; '' where nothing did.
     """
 
     def __init__(self, address: str, options: Options):
@@ -66,6 +68,7 @@ class Server:
         self._leaving = False
         self._until_s = 0.0
         self.weight = 0.0
+        self.stopped = ""
         self.held = np.zeros(0)
         self.arms: dict[Side, TargetFollower] = {}
         self.loads: dict[Side, Load] = {side: Load(side) for side in SIDES}
@@ -113,18 +116,33 @@ class Server:
             time.sleep(max(next_s - time.monotonic(), 0.0))
 
     def _step(self, period_s: float) -> None:
-        """Moves on weight and angles by one period. An arm with an error is commanded to where it
-        is.
+        """Moves on weight and angles by one period. An arm with an error, or of a robot that has it
+        back, is commanded to where it is.
         """
+        self._look_for_stop()
         rise = period_s / self.options.ramp_s
-        wanted = self._drivers or self._waiting or time.monotonic() < self._until_s
+        driven = self._drivers or self._waiting or time.monotonic() < self._until_s
+        wanted = driven and not self.stopped
         self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
+        given_back = self.stopped and self.weight == 0
         for side, arm in self.arms.items():
             motors = ARM[side]
-            if self.robot.errors[motors].any():
+            if given_back or self.robot.errors[motors].any():
                 arm.hold(self.robot.q[motors])
             arm.step(time.monotonic())
             self.loads[side].rise(rise)
+
+    def _look_for_stop(self) -> None:
+        """A stop by the robot is latched, and the arms brake; who waits for them is told."""
+        if self.robot.stopped and not self.stopped:
+            self.stopped = self.robot.stopped
+            for arm in self.arms.values():
+                arm.brake()
+        if self.stopped:
+            for line in self._waiting.values():
+                _say(line, _error(LinkLost(f"stopped by {self.stopped}")))
+                line.close()
+            self._waiting.clear()
 
     def _pause(self) -> None:
         """A silent robot stays at the last command: from there it goes on, at rest."""
@@ -162,11 +180,15 @@ class Server:
         """Takes all targets that a driver has sent; BlockingIOError ends it where it stays."""
         while True:
             data = _receive(line)
+            if data == RECOVER:
+                self.stopped = self.robot.stopped
+                continue
             if len(data) != SENT.itemsize:
                 self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
                 return
             message = np.frombuffer(data, SENT)[0]
-            if np.isfinite(message["target"]).all():
+            # Those on their way when it was stopped are of before.
+            if self.weight == 1.0 and not self.stopped and np.isfinite(message["target"]).all():
                 self.arms[side].follow(message["target"].astype(float), float(message["sent_s"]))
 
     def _greet(self, line: socket.socket) -> None:
@@ -231,6 +253,15 @@ class Server:
         report["temperature"] = robot.temperature[motors]
         report["error"] = robot.errors[motors]
         report["waist"] = robot.q[WAIST]
+        report["stopped"] = self.stopped.encode()
+        report["weight"] = self.weight
+        report["remote"] = robot.remote
+        report["remote_lost"] = robot.remote_lost
+        report["charge"] = np.nan
+        if robot.battery is not None:
+            report["charge"] = robot.battery["soc"]
+            report["volts"] = robot.battery["bmsvoltage"][0] / 1000
+            report["amperes"] = robot.battery["current"] / 1000
         report["counts"] = [robot.counts[name] for name in COUNTS]
         return report.tobytes()
 

@@ -4,6 +4,7 @@ of its own (`g1_body`).
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from typing import Any
 
@@ -21,7 +22,10 @@ ADDRESS = "lo@{apart}"
 
 
 class Emulator:
-    """`plant` places the arm before the start and is not the one that moves."""
+    """`plant` places the arm before the start and is not the one that moves (`g1_motors`).
+
+    `garbled` spoils every CRC, `other_mode` changes `mode_machine`, `remote_stop` presses L1+A.
+    """
 
     known_faults = (
         "unplug",
@@ -31,6 +35,11 @@ class Emulator:
         "over_temperature",
         "over_current",
         "stall",
+        "garbled",
+        "other_mode",
+        "remote_stop",
+        "remote_lost",
+        "battery_low",
     )
 
     def __init__(self, address: str, side: Side, options: Options):
@@ -47,6 +56,8 @@ class Emulator:
         self._robot: _Robot | None = None
 
     def start(self) -> None:
+        if importlib.util.find_spec("mujoco") is None:
+            raise XlvlaError("an emulated G1 needs MuJoCo: pip install 'xlvla[sim]'")
         self._robot = _Robot.at(self._address)
         self._robot.ask(side=self._side, place=self.plant.position.tolist(), carries=self._carries)
 
@@ -68,6 +79,15 @@ class Emulator:
     def counts(self) -> dict[str, int]:
         """Commands the robot took or refused, by reason."""
         return self._running.ask(side=self._side)["counts"]
+
+    def watch(self) -> None:
+        """`witnessed` begins anew."""
+        self._running.ask(side=self._side, watch=True)
+
+    @property
+    def witnessed(self) -> dict[str, Any]:
+        """What the robot was commanded (`g1_witness.Witness.report`)."""
+        return self._running.ask(side=self._side)["witnessed"]
 
     @property
     def _running(self) -> _Robot:

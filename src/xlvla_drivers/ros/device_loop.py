@@ -139,6 +139,8 @@ class DeviceLoop:
             self._health.fact("faults", faults or "none")
             for where, celsius in state.temperature.items():
                 self._health.fact(f"temperature {where} [C]", round(celsius, 1))
+            for name, value in state.facts.items():
+                self._health.fact(name, value)
 
     def _report_level(self) -> None:
         status = self.link.status
