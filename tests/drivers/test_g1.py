@@ -27,7 +27,7 @@ from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
 from xlvla_drivers.arms import g1_frames as wire
-from xlvla_drivers.arms.g1 import Driver, Options, socket_path, split_address
+from xlvla_drivers.arms.g1 import WAIST_RAD, Driver, Options, socket_path, split_address
 from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.g1 import Emulator
@@ -211,7 +211,14 @@ def given_way(pose):
     """
     here = pose.copy()
     here[0] = 0.5
-    return Load("left").torques(here)[0] / 60
+    return held_up(Load(), here)[0] / 60
+
+
+def held_up(load, pose):
+    """The torques [7] Nm that hold the left arm up at a pose [7] rad."""
+    whole = np.zeros(wire.JOINTS)
+    whole[wire.ARM["left"]] = pose
+    return load.torques(whole)[wire.ARM["left"]]
 
 
 def test_a_program_that_says_as_little_as_the_vendors_example_moves_it_too(emulators):
@@ -258,7 +265,7 @@ def test_motors_hold_up_the_hand_that_an_arm_carries(way):
     raised = HOME["left"].copy()
     raised[:2] = (-0.6, 1.0)
     # Stiffness alone would give way by five times as much as is allowed here.
-    assert np.abs(Load("left").torques(raised)[:4]).max() / options.arm_kp > 5 * STILL_RAD
+    assert np.abs(held_up(Load(), raised)[:4]).max() / options.arm_kp > 5 * STILL_RAD
     driver.connect()
     stream(driver, raised)
     arrives(emulator, raised)
@@ -268,24 +275,51 @@ def test_motors_hold_up_the_hand_that_an_arm_carries(way):
     assert state.effort is not None and state.effort[1] > 3.0
 
 
+def test_the_waist_is_held_up_against_both_arms_raised_ahead():
+    options = Options(ramp_s=0.3, carries="xhand")
+    load = Load()
+    ahead = np.zeros(wire.JOINTS)
+    emulators, drivers = {}, {}
+    for side in SIDES:
+        load.take(side, "xhand")
+        load.rise(1.0)
+        ahead[wire.ARM[side]] = HOME[side]
+        ahead[wire.ARM[side]][[0, 3]] = (-1.4, 1.4)
+        emulators[side] = Emulator(ADDRESS, side, options)
+        emulators[side].plant.place(HOME[side])
+        emulators[side].start()
+        drivers[side] = Driver(ADDRESS, side, options)
+        drivers[side].connect()
+    # Stiffness alone would let the waist pitch by more than is reported.
+    assert abs(load.torques(ahead)[wire.WAIST][2]) / options.body_kp > WAIST_RAD
+    for side, driver in drivers.items():
+        stream(driver, ahead[wire.ARM[side]], 3.0)
+    for side, driver in drivers.items():
+        arrives(emulators[side], ahead[wire.ARM[side]])
+        assert not driver.read().faults
+    for side, driver in drivers.items():
+        driver.disconnect()
+        emulators[side].stop()
+
+
 def test_an_arm_of_a_rig_carries_the_hand_that_the_rig_gives_it():
     rig = rig_file.load("g1_emulated")
     assert configured(rig, "left", "arm").options.carries == "inspire"
 
 
 def test_the_weight_of_a_hand_that_comes_later_counts_little_by_little():
-    load = Load("left")
-    bare = load.torques(HOME["left"])
-    load.take("inspire")
-    np.testing.assert_array_equal(load.torques(HOME["left"]), bare)
+    load = Load()
+    bare = held_up(load, HOME["left"])
+    load.take("left", "inspire")
+    np.testing.assert_array_equal(held_up(load, HOME["left"]), bare)
     load.rise(0.5)
-    half = load.torques(HOME["left"])
+    half = held_up(load, HOME["left"])
     load.rise(2.0)
-    carrying = load.torques(HOME["left"])
+    carrying = held_up(load, HOME["left"])
     np.testing.assert_allclose(half, (bare + carrying) / 2)
     assert carrying[1] > bare[1] + 0.2
     with pytest.raises(XlvlaError, match="unknown hand 'claw'"):
-        load.take("claw")
+        load.take("left", "claw")
 
 
 @pytest.mark.parametrize("way", ["arm_sdk", "lowcmd"])

@@ -21,6 +21,8 @@ if (
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
+from xlvla_cli.bench import faults
+from xlvla_cli.bench.given_back import given_back
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms import g1_remote
 from xlvla_drivers.arms.g1 import Driver, Options, socket_path
@@ -222,6 +224,14 @@ def test_the_robots_own_torques_and_ours_are_blended_by_weight():
     for share in (0.0, 0.3, 1.0):
         blended = torque(ours.blended(own, np.array([share])))
         np.testing.assert_allclose(blended, share * torque(ours) + (1 - share) * torque(own))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cause", ["stop on the remote", "driver killed"])
+def test_the_bench_shows_how_a_swinging_arm_is_given_back(cause):
+    (row,) = given_back(faults.rig_with("arm", "g1"), iter([cause]))
+    assert not row.wrong
+    assert row.curve[0][1] == 1 and row.weight == 0 and row.moved_rad > 0.02
 
 
 KILLED = """

@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from xlvla import rig_file
+from xlvla.kinematics import Kinematics
+from xlvla.robot import rig_description
 from xlvla.run import interruptible, own_domain
+from xlvla.types import SIDES, scoped
 from xlvla_cli.bench.adversary.fixed import FIXED
 from xlvla_cli.bench.adversary.trial import ALLOWED_M
 from xlvla_cli.bench.ros import stops
 from xlvla_cli.bench.ros.harm_trial import HarmTrial
 from xlvla_cli.bench.ros.running_rig import RunningRig
-from xlvla_cli.bench.ros.stop_trial import StopTrial
+from xlvla_cli.bench.ros.stop_trial import StopTrial, outward_joint
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +49,18 @@ def test_an_arm_of_a_running_rig_that_is_sent_to_the_table_keeps_its_distance(em
     (harmed,) = HarmTrial(emulated).fixed(fixed)
     assert harmed.commanded.room_m < 0.01, "it did not come near the table"
     assert harmed.breach.below_m <= ALLOWED_M
+
+
+@pytest.mark.parametrize("name", ["bimanual", "g1", "bimanual_gen3"])
+def test_the_joint_that_is_tried_brings_the_hand_outwards(name):
+    rig = rig_file.load(name)
+    for side, sign in zip(SIDES, (1, -1), strict=True):
+        names = rig.joint_names(side, "arm")
+        flange = scoped(side, "arm", rig.arm(side).flange)
+        kinematics = Kinematics(rig_description(rig), names)
+        home = np.array([rig.start(side)[name] for name in names])
+        joint, outwards = outward_joint(rig, side)
+        turned = home.copy()
+        turned[joint] += 0.1 * outwards
+        across = [kinematics.fk(pose, [flange])[flange][1, 3] for pose in (home, turned)]
+        assert sign * (across[1] - across[0]) > 0.02

@@ -10,7 +10,7 @@ from xlvla import catalog, rig_file, solids, urdf
 from xlvla.errors import RigError
 from xlvla.humanoid import in_rig
 from xlvla.kinematics import Kinematics
-from xlvla.robot import rig_description
+from xlvla.robot import humanoid_description, rig_description
 from xlvla.types import SIDES, scoped
 
 G1 = rig_file.load("g1")
@@ -108,3 +108,24 @@ def test_an_unknown_humanoid_is_refused_by_name():
 def test_a_humanoids_urdf_prints_with_its_arms_and_hands():
     text = rig_description(G1).text
     assert urdf.parse(text).description.root == "world"
+
+
+def test_a_humanoid_by_itself_has_all_its_joints_and_the_weight_of_its_hands():
+    body = catalog.humanoid("g1")
+    arm = catalog.arm("g1")
+
+    def of(hand):
+        hands = {side: (arm, catalog.hand_of_side(hand)) for side in SIDES}
+        return humanoid_description(body, hands)
+
+    bare = of("none")
+    carrying = of("inspire")
+    own = {in_rig(joint.name) for joint in body.description.free_joints}
+    arms = {scoped(side, "arm", joint) for side in SIDES for joint in arm.joints}
+    for description in (bare, carrying):
+        assert {joint.name for joint in description.description.free_joints} == own | arms
+    masses = [
+        sum(float(mass.get("value")) for mass in robot.robot.iter("mass"))
+        for robot in (bare, carrying)
+    ]
+    assert masses[1] - masses[0] > 0.5

@@ -132,7 +132,7 @@ def _rehearsed(names: list[str] | None) -> Iterator[tuple[Rig, Part]]:
     for name in names or parts:
         if name not in parts:
             raise unknown("emulated device", name, parts)
-        yield _rig(parts[name], name), parts[name]
+        yield rig_with(parts[name], name), parts[name]
 
 
 def _refuse_unknown(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
@@ -149,7 +149,7 @@ def _refuse_unknown(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> Non
             raise unknown("fault", name, sorted(known_faults))
 
 
-def _rig(part: Part, driver: str) -> Rig:
+def rig_with(part: Part, driver: str) -> Rig:
     """The left side of the emulated rig, with another device."""
     base = rig_file.load("bimanual_emulated")
     left: dict[str, Any] = {

@@ -25,7 +25,7 @@ from xlvla_drivers.link import Link
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-START_S = 30.0
+START_S = 60.0
 MOVING_S = 1.2
 """For a driver to take the arms over; and how long it moves one before anything happens."""
 

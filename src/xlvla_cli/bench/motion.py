@@ -42,6 +42,13 @@ def motion(
         float, typer.Option(min=2.0, help="Duration of the measurement of the command stream.")
     ] = 20.0,
     rounds: Annotated[int, typer.Option(min=2, help="Number of chunks and e-stops to time.")] = 20,
+    rate_hz: Annotated[
+        float | None, typer.Option(min=20.0, max=1000.0, help="Of commands, instead of the rig's.")
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(help="Another rig, measured in the same run: also show ratios to it."),
+    ] = None,
     out: FiguresOut = None,
     domain: OwnDomain = None,
 ) -> None:
@@ -52,18 +59,46 @@ def motion(
     from xlvla.screen import Screen
     from xlvla_cli.bench.figures import save
 
-    loaded = rig_file.load(rig)
     if domain is None:
         domain = own_domain()
+    names = [rig, beside] if beside else [rig]
+    rigs = [_at_rate(rig_file.load(name), rate_hz) for name in names]
+    measured: list[dict[str, Any]] = []
     with Screen() as screen, interruptible():
-        screen.now("distances")
-        figures = _distances(loaded)
-        screen.now("chunks of the policy")
-        figures |= _jerk(loaded)
-        screen.now("commands")
-        figures |= _stream(loaded, seconds, rounds, domain)
-        screen.console.print(_table(figures))
-    save(out, figures)
+        for loaded in rigs:
+            screen.now(f"{loaded.name}: distances")
+            figures = _distances(loaded)
+            if loaded.sim and loaded.policy:
+                screen.now(f"{loaded.name}: chunks of the policy")
+                figures |= _jerk(loaded)
+            screen.now(f"{loaded.name}: commands")
+            figures |= _stream(loaded, seconds, rounds, domain)
+            screen.console.print(_table(loaded.name, figures))
+            measured.append(figures)
+        if beside:
+            ratios = _ratios_of(*measured)
+            measured[0] |= {"beside": measured[1], "ratios": ratios}
+            shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+            screen.say(f"{rigs[0].name} over {rigs[1].name}: {shown}")
+    save(out, measured[0])
+
+
+def _at_rate(rig: Rig, rate_hz: float | None) -> Rig:
+    from dataclasses import replace
+
+    return rig if rate_hz is None else replace(rig, motion=replace(rig.motion, rate_hz=rate_hz))
+
+
+def _ratios_of(figures: dict[str, Any], others: dict[str, Any]) -> dict[str, float]:
+    """How much more of a core one rig's motion takes than another's, how much later its commands
+    come, and how much longer its ticks are.
+    """
+    return {
+        "share of a core": figures["share_of_a_core"] / others["share_of_a_core"],
+        "period error p99": figures["period_error_ms"]["p99"] / others["period_error_ms"]["p99"],
+        "tick p50": figures["look_ms"]["p50"] / others["look_ms"]["p50"],
+        "tick p99": figures["look_ms"]["p99"] / others["look_ms"]["p99"],
+    }
 
 
 def _distances(rig: Rig) -> dict[str, Any]:
@@ -185,7 +220,7 @@ def alone(rig: Rig) -> Rig:
     return replace(rig, sides=sides, cameras={}, sim=None, policy=None)
 
 
-def _table(figures: dict[str, Any]) -> Table:
+def _table(name: str, figures: dict[str, Any]) -> Table:
     from rich.table import Table
 
     from xlvla_cli.bench.figures import spread_cells
@@ -201,19 +236,27 @@ def _table(figures: dict[str, Any]) -> Table:
         f"a tick that keeps {figures['distances']} distances, arms towards each other (processor "
         "time)": "look_ms",
     }
-    table = Table("milliseconds", "p50", "p99", "max", "samples")
+    table = Table(f"{name}, milliseconds", "p50", "p99", "max", "samples")
     for title, key in rows.items():
         table.add_row(title, *spread_cells(figures[key]))
-    own, elsewhere = _ratios(figures["jerk"])
-    naive_own, naive_elsewhere = _ratios(figures["naive_jerk"])
     table.caption = (
         f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; "
+        f"{_jerk_words(figures)}load average {figures['load_average']:.1f}"
+    )
+    return table
+
+
+def _jerk_words(figures: dict[str, Any]) -> str:
+    """Of a rig with a policy; '' without."""
+    if "jerk" not in figures:
+        return ""
+    own, elsewhere = _ratios(figures["jerk"])
+    naive_own, naive_elsewhere = _ratios(figures["naive_jerk"])
+    return (
         f"jerk where chunks meet is {own:.2f} times that of the chunk that begins there and "
         f"{elsewhere:.2f} times that elsewhere, "
         f"{naive_own:.0f} and {naive_elsewhere:.0f} times with naive switching; "
-        f"load average {figures['load_average']:.1f}"
     )
-    return table
 
 
 def _ratios(jerk: Mapping[str, float]) -> tuple[float, float]:

@@ -33,6 +33,9 @@ HEAR_S = 5.0
 LEAVE_S = 5.0
 """For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
 
+RETURN_S = 5.0
+"""How long the arms of drivers that vanished are held, in case they come back."""
+
 ANSWERED_S = 0.04
 """In which the server has taken a message, and reported."""
 
@@ -241,12 +244,12 @@ class Driver:
             return "no motor reports an error; held where it is"
         self._send(RECOVER)
         asked_s = time.monotonic()
-        while (report := self._newest_report())["received_s"] < asked_s + ANSWERED_S:
-            if not _stopped(report):
-                return f"both arms are taken over again within {self._options.ramp_s:g} s"
+        while _stopped(report := self._newest_report()):
+            if report["received_s"] > asked_s + ANSWERED_S:
+                why = _stopped(report)
+                raise XlvlaError(f"G1 at {self.address}: still stopped by {why}: end that first")
             time.sleep(ANSWERED_S / 10)
-        why = _stopped(report)
-        raise XlvlaError(f"G1 at {self.address}: still stopped by {why}: end that first")
+        return f"both arms are taken over again within {self._options.ramp_s:g} s"
 
     def disconnect(self) -> None:
         """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else,

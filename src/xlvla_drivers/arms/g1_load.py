@@ -1,52 +1,78 @@
-"""What the motors of a G1's arm have to hold up: its own weight, and that of the hand it carries.
+"""What the motors of a G1's waist and arms have to hold up: torso and arms themselves, and the
+hands they carry.
 
 They act like springs (`arm.Impedance`), and would give way by some hundredths of a radian without.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from xlvla import catalog
+from xlvla.humanoid import in_rig
 from xlvla.kinematics import Kinematics
-from xlvla.robot import arm_with_hand
-from xlvla.types import NONE, Side, scoped
+from xlvla.robot import humanoid_description
+from xlvla.types import NONE, SIDES, Side, scoped
+from xlvla_drivers.arms.g1_frames import ARM, JOINTS, WAIST
+
+_UPPER = slice(WAIST.start, ARM["right"].stop)
 
 
 class Load:
-    """One arm, at first without a hand; the torso is believed upright."""
+    """Of a G1 whose pelvis is believed upright, at first without hands."""
 
-    def __init__(self, side: Side):
-        self._side: Side = side
-        self._effort = catalog.arm("g1").on(side).limits.effort
-        self._arm = _holding(side, NONE)
-        self._hand = NONE
-        self._with_hand = self._arm
-        self._share = 1.0
+    def __init__(self) -> None:
+        body = catalog.humanoid("g1")
+        arm = catalog.arm("g1").on("left")
+        self._effort = np.array(
+            [
+                *(body.description.joint(joint).effort for joint in body.waist),
+                *np.tile(arm.limits.effort, len(SIDES)),
+            ]
+        )
+        self._bare = _holding({})
+        self._hands: dict[Side, str] = dict.fromkeys(SIDES, NONE)
+        # By side, what has to be held up with its hand alone, and how much of that hand counts.
+        self._carrying: dict[Side, Kinematics] = {}
+        self._share: dict[Side, float] = {}
 
-    def take(self, hand: str) -> None:
-        """The arm carries a hand of the catalogue from now on; the motors learn of its weight by
-        and by (`rise`). XlvlaError for an unknown one.
+    def take(self, side: Side, hand: str) -> None:
+        """An arm carries a hand of the catalogue from now on; the motors learn of its weight by and
+        by (`rise`). XlvlaError for an unknown one.
         """
-        if hand != self._hand:
-            self._with_hand = _holding(self._side, hand)
-            self._hand = hand
-            self._share = 0.0
+        if hand != self._hands[side]:
+            self._carrying[side] = _holding({side: hand})
+            self._hands[side] = hand
+            self._share[side] = 0.0
 
     def rise(self, share: float) -> None:
-        """So much more of the hand's weight counts, up to all of it."""
-        self._share = min(self._share + share, 1.0)
+        """So much more of every hand's weight counts, up to all of it."""
+        for side, before in self._share.items():
+            self._share[side] = min(before + share, 1.0)
 
     def torques(self, q: np.ndarray) -> np.ndarray:
-        """Torques [7] Nm that hold the arm up at angles [7] rad, within the motors' own."""
-        bare = self._arm.gravity(q)
-        carrying = self._with_hand.gravity(q)
-        torques = bare + self._share * (carrying - bare)
-        return np.clip(torques, -self._effort, self._effort)
+        """Torques [29] Nm that hold waist and arms up at angles [29] rad of all motors, within
+        their own; none for the legs.
+        """
+        upper = q[_UPPER]
+        bare = self._bare.gravity(upper)
+        held = bare.copy()
+        for side, carrying in self._carrying.items():
+            held += self._share[side] * (carrying.gravity(upper) - bare)
+        torques = np.zeros(JOINTS)
+        torques[_UPPER] = np.clip(held, -self._effort, self._effort)
+        return torques
 
 
-def _holding(side: Side, hand: str) -> Kinematics:
-    """The arm with a hand that is open."""
+def _holding(hands: Mapping[Side, str]) -> Kinematics:
+    """The body with these hands, which are open."""
+    body = catalog.humanoid("g1")
     arm = catalog.arm("g1")
-    robot = arm_with_hand(arm, catalog.hand_of_side(hand), side)
-    return Kinematics(robot, [scoped(side, "arm", joint) for joint in arm.joints])
+    arms = {side: (arm, catalog.hand_of_side(hands.get(side, NONE))) for side in SIDES}
+    joints = [
+        *(in_rig(joint) for joint in body.waist),
+        *(scoped(side, "arm", joint) for side in SIDES for joint in arm.joints),
+    ]
+    return Kinematics(humanoid_description(body, arms), joints)

@@ -27,15 +27,22 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
-from xlvla_drivers.arms.g1 import BYE, COUNTS, RECOVER, REPORT, SENT, Options, shared, socket_path
+from xlvla_drivers.arms.g1 import (
+    BYE,
+    COUNTS,
+    RECOVER,
+    REPORT,
+    RETURN_S,
+    SENT,
+    Options,
+    shared,
+    socket_path,
+)
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_load import Load
 from xlvla_drivers.arms.g1_robot import Robot
 from xlvla_drivers.arms.target_follower import TargetFollower
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
-
-RETURN_S = 5.0
-"""How long the arms of drivers that vanished are held, in case they come back."""
 
 _ACCELERATION = catalog.arm("g1").acceleration
 """With which an arm brakes whose driver has gone [rad/s^2]."""
@@ -51,7 +58,7 @@ class Server:
         weight: of our commands against the robot's own, 0 to 1.
         held: where waist and legs were, and are held [29] rad.
         arms: the angles that are being sent of each arm.
-        loads: what each arm has to hold up.
+        load: what the motors have to hold up.
         stopped: what stopped the arms, until a driver recovers them; '' where nothing did.
     """
 
@@ -71,7 +78,7 @@ class Server:
         self.stopped = ""
         self.held = np.zeros(0)
         self.arms: dict[Side, TargetFollower] = {}
-        self.loads: dict[Side, Load] = {side: Load(side) for side in SIDES}
+        self.load = Load()
 
     def run(self) -> None:
         """Until the last driver has gone, or the robot."""
@@ -108,7 +115,8 @@ class Server:
                 return
             if self.robot.is_reporting():
                 self._step(period_s)
-                self.robot.command(self._commanded(), self._torques(), self.weight)
+                commanded = self._commanded()
+                self.robot.command(commanded, self.load.torques(commanded), self.weight)
                 self._publish()
             else:
                 self._pause()
@@ -130,7 +138,7 @@ class Server:
             if given_back or self.robot.errors[motors].any():
                 arm.hold(self.robot.q[motors])
             arm.step(time.monotonic())
-            self.loads[side].rise(rise)
+        self.load.rise(rise)
 
     def _look_for_stop(self) -> None:
         """A stop by the robot is latched, and the arms brake; who waits for them is told."""
@@ -155,13 +163,6 @@ class Server:
         for side, arm in self.arms.items():
             commanded[ARM[side]] = arm.position
         return commanded
-
-    def _torques(self) -> np.ndarray:
-        """The torques that hold the arms up where they are to be [29] Nm."""
-        torques = np.zeros(len(self.held))
-        for side, arm in self.arms.items():
-            torques[ARM[side]] = self.loads[side].torques(arm.position)
-        return torques
 
     def _receive_state(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
@@ -209,7 +210,7 @@ class Server:
             )
         if side in self._drivers or side in self._waiting:
             raise XlvlaError(f"the {side} arm is driven by another process")
-        self.loads[side].take(hello["carries"])
+        self.load.take(side, hello["carries"])
         self._waiting[side] = line
         self._close_parting()
 

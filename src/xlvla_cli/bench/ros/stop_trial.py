@@ -9,10 +9,13 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.guard import HEADROOM
+from xlvla.kinematics import Kinematics
+from xlvla.rig import Rig
+from xlvla.robot import rig_description
 from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
 from xlvla.run import NodeDied
-from xlvla.types import CHUNK_HZ, Part, Side
+from xlvla.types import CHUNK_HZ, Part, Side, scoped
 from xlvla_cli.bench.ros.running_rig import LOOK_S, RunningRig
 from xlvla_cli.bench.ros.stop_rows import Moving, Row, Stop
 from xlvla_drivers import rest
@@ -20,11 +23,18 @@ from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.ros.watch import Key
 
-JOINT = 0
 SPEED = {"slow": 0.8, "fast": 2.5, "both": 2.5}
-"""The joint of an arm that turns, outwards from home and back, and how fast [rad/s]: it comes near
-nothing.
+"""How fast the joint of an arm turns that brings its hand outwards from home [rad/s]: there it
+comes near nothing.
 """
+
+OUTWARDS = 0.5
+"""Such a joint moves the hand outwards at least by this share of what any of the arm's joints
+does.
+"""
+
+TURNED_RAD = 0.01
+"""How far joints are turned to find it."""
 
 OUT_RAD = 0.8
 """An arm that has turned further than this from home turns back."""
@@ -75,6 +85,19 @@ its reports.
 """
 
 
+def outward_joint(rig: Rig, side: Side) -> tuple[int, float]:
+    """The first joint of an arm that brings its hand outwards at home, and with which sign."""
+    names = rig.joint_names(side, "arm")
+    flange = scoped(side, "arm", rig.arm(side).flange)
+    kinematics = Kinematics(rig_description(rig), names)
+    home = np.array([rig.start(side)[name] for name in names])
+    poses = [home, *(home + TURNED_RAD * row for row in np.eye(len(names)))]
+    across = np.array([kinematics.fk(pose, [flange])[flange][1, 3] for pose in poses])
+    outwards = (across[1:] - across[0]) * (1.0 if side == "left" else -1.0)
+    joint = int(np.argmax(np.abs(outwards) >= OUTWARDS * np.abs(outwards).max()))
+    return joint, float(np.sign(outwards[joint]))
+
+
 @dataclass(frozen=True)
 class Observation:
     """A stop that was tried.
@@ -102,6 +125,11 @@ class StopTrial:
         self._home = {
             side: np.array(list(self.rig.start(side).values())) for side in self.rig.sides
         }
+        # Of each side, the joint that turns, and its sign outwards.
+        self._joint: dict[Side, int] = {}
+        self._outwards: dict[Side, float] = {}
+        for side in self.rig.sides:
+            self._joint[side], self._outwards[side] = outward_joint(self.rig, side)
         self._arm = {side: len(self.rig.joint_names(side, "arm")) for side in self.rig.sides}
         self._first: Side = next(iter(self.rig.sides))
 
@@ -228,10 +256,11 @@ class StopTrial:
             hand = slice(self._arm[side], None)
             velocity[hand] = -HAND_SHARE * self.bounds[side].velocity[hand]
         elif moving == "both" or side == self._first:
-            outwards = 1.0 if side == "left" else -1.0
-            turned = outwards * (here[JOINT] - self._home[side][JOINT])
+            joint = self._joint[side]
+            outwards = self._outwards[side]
+            turned = outwards * (here[joint] - self._home[side][joint])
             direction = -outwards if turned > OUT_RAD else outwards
-            velocity[JOINT] = direction * SPEED[moving]
+            velocity[joint] = direction * SPEED[moving]
         return velocity
 
     def _move(self, moving: Moving, frames: int) -> bool:
@@ -254,7 +283,7 @@ class StopTrial:
 
     def _moves(self, side: Side, velocity: np.ndarray) -> bool:
         """Whether the commands of the part that is to move have nearly this velocity [N] rad/s."""
-        part: Part = "arm" if velocity[JOINT] else "hand"
+        part: Part = "arm" if velocity[self._joint[side]] else "hand"
         wanted = np.abs(velocity[self._joints(side, part)])
         reached = self.watch.speed((side, part)) >= REACHED * wanted
         return bool(reached.any(where=wanted != 0))
@@ -275,7 +304,8 @@ class StopTrial:
         began_s = self.running.now_s()
         while (passed_s := self.running.now_s() - began_s) < ROGUE_S:
             if passed_s > 0:
-                pose[JOINT] = self.watch.pose((side, "arm"))[JOINT] + ROGUE_RAD_S * AHEAD_S
+                here = self.watch.pose((side, "arm"))[self._joint[side]]
+                pose[self._joint[side]] = here + ROGUE_RAD_S * AHEAD_S
             stamp_ns = self.running.clock.now_ns() + round(AHEAD_S * SECOND)
             self.running.send(topic, message.fill(stamp_ns, pose))
             self.running.pause(1 / ROGUE_HZ)
