@@ -171,6 +171,26 @@ def test_a_server_that_is_told_to_end_lets_the_arms_go_little_by_little(way):
         emulator.stop()
 
 
+def test_a_successor_holds_the_hands_that_arms_carry_from_its_first_command_on():
+    options = Options(ramp_s=0.5, carries="xhand")
+    emulator = Emulator(ADDRESS, "left", options)
+    emulator.plant.place(HOME)
+    emulator.start()
+    driver = Driver(ADDRESS, "left", options)
+    driver.connect()
+    time.sleep(1.0)
+    try:
+        emulator.watch()
+        os.kill(int(socket_path(ADDRESS).with_suffix(".lock").read_text()), signal.SIGKILL)
+        driver.disconnect()
+        driver.connect()
+        seen = until(lambda: (w := emulator.witnessed)["commands"] > 50 and w, "no successor")
+        assert seen["weight"] == 1 and seen["moved_rad"] < 0.005 and seen["fastest_rad_s"] < 0.1
+    finally:
+        driver.disconnect()
+        emulator.stop()
+
+
 def test_a_garbled_robot_is_commanded_no_more_and_keeps_its_weight(emulator, driver):
     emulator.inject("garbled")
 

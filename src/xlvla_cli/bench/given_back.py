@@ -29,8 +29,9 @@ START_S = 60.0
 MOVING_S = 1.2
 """For a driver to take the arms over; and how long it moves one before anything happens."""
 
-SETTLES_S = 1.5
-"""Beyond ramps, until what is expected has happened."""
+SETTLES_S = 1.0
+GIVE_UP_S = 30.0
+"""How long is watched beyond ramps; and at most, until arms are given back that have to be."""
 
 MISSED = 4
 """So many commands may be missed between two that come: this machine has other work."""
@@ -199,6 +200,9 @@ def _tried(name: str, cause: Cause, arm: DrivenArm) -> GivenBack:
     arm.emulator.watch()
     cause.act(arm)
     time.sleep(cause.lasts_s + arm.options.ramp_s + SETTLES_S)
+    give_up_s = time.monotonic() + GIVE_UP_S
+    while arm.emulator.witnessed["weight"] != cause.weight and time.monotonic() < give_up_s:
+        time.sleep(SETTLES_S)
     witnessed: dict[str, Any] = arm.emulator.witnessed
     cause.undo(arm)
     row = GivenBack(cause=name, **witnessed)

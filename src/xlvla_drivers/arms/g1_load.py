@@ -21,7 +21,11 @@ _UPPER = slice(WAIST.start, ARM["right"].stop)
 
 
 class Load:
-    """Of a G1 whose pelvis is believed upright, at first without hands."""
+    """Of a G1 whose pelvis is believed upright, at first without hands.
+
+    Attributes:
+        hands: of the catalogue, by side.
+    """
 
     def __init__(self) -> None:
         body = catalog.humanoid("g1")
@@ -33,7 +37,7 @@ class Load:
             ]
         )
         self._bare = _holding({})
-        self._hands: dict[Side, str] = dict.fromkeys(SIDES, NONE)
+        self.hands: dict[Side, str] = dict.fromkeys(SIDES, NONE)
         # By side, what has to be held up with its hand alone, and how much of that hand counts.
         self._carrying: dict[Side, Kinematics] = {}
         self._share: dict[Side, float] = {}
@@ -42,9 +46,9 @@ class Load:
         """An arm carries a hand of the catalogue from now on; the motors learn of its weight by and
         by (`rise`). XlvlaError for an unknown one.
         """
-        if hand != self._hands[side]:
+        if hand != self.hands[side]:
             self._carrying[side] = _holding({side: hand})
-            self._hands[side] = hand
+            self.hands[side] = hand
             self._share[side] = 0.0
 
     def rise(self, share: float) -> None:

@@ -99,8 +99,26 @@ class Server:
             limits = dataclasses.replace(catalog.arm("g1").on(side).limits, velocity=speed)
             period_s = 1 / self.options.rate_hz
             self.arms[side] = TargetFollower(here, limits, _ACCELERATION, period_s)
-        self.weight = 1.0 if self._engaged.exists() else 0.0
-        self._engaged.touch()
+        self.weight = 0.0
+        if self._engaged.exists():
+            # The arms hang on our commands, with hands in them: nothing may change by a step.
+            self.weight = 1.0
+            for side, hand in self._hands_before().items():
+                self.load.take(side, hand)
+            self.load.rise(1.0)
+        self._note_hands()
+
+    def _hands_before(self) -> dict[Side, str]:
+        """What the arms carried that a server before this one has left; empty where it was not
+        noted.
+        """
+        try:
+            return json.loads(self._engaged.read_text())
+        except ValueError:
+            return {}
+
+    def _note_hands(self) -> None:
+        self._engaged.write_text(json.dumps(self.load.hands))
 
     def _serve(self) -> None:
         period_s = 1 / self.options.rate_hz
@@ -211,6 +229,7 @@ class Server:
         if side in self._drivers or side in self._waiting:
             raise XlvlaError(f"the {side} arm is driven by another process")
         self.load.take(side, hello["carries"])
+        self._note_hands()
         self._waiting[side] = line
         self._close_parting()
 
