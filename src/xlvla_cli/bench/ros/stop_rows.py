@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xlvla.types import CHUNK_FRAMES
+from xlvla.types import CHUNK_FRAMES, Part
 from xlvla_cli.bench.ros.running_rig import RunningRig
 
 Moving = Literal["slow", "fast", "both", "hands"]
@@ -36,7 +36,7 @@ class Stop:
     lasts_s: float = 0.7
     frames: int = CHUNK_FRAMES
     binds: bool = True
-    lost: str = ""
+    lost: Part | None = None
     goes_on: bool = False
     after: Callable[[RunningRig], None] = lambda running: None
 

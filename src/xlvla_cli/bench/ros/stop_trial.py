@@ -158,11 +158,19 @@ class StopTrial:
 
     def _lost_untouched(self, stop: Stop) -> bool:
         """Whether a device was lost that the stop has nothing to do with."""
-        touched = f"{self._first} {stop.lost}"
+        touched = {" ".join(key) for key in self._lost(stop)}
         for name, lines in self.watch.devices.items():
-            if name != touched and any(line.startswith("lost: ") for line in lines):
+            if name not in touched and any(line.startswith("lost: ") for line in lines):
                 return True
         return False
+
+    def _lost(self, stop: Stop) -> set[Key]:
+        """The parts whose devices are lost: the arms of a humanoid are one device."""
+        if not stop.lost:
+            return set()
+        whole = self.rig.body is not None and stop.lost == "arm"
+        sides = list(self.rig.sides) if whole else [self._first]
+        return {(side, stop.lost) for side in sides}
 
     def _try(self, row: Row, stop: Stop, moving: Moving, rogue: bool) -> None:
         self._set_in_motion(moving, stop.frames)
@@ -338,7 +346,7 @@ class StopTrial:
             commands, rest_s = to_rest
             row.commands = max(row.commands or 0, commands)
             row.rest_s = max(row.rest_s or 0.0, rest_s)
-        lost = key == (self._first, stop.lost)
+        lost = key in self._lost(stop)
         if stop.ends == "rest" and not lost and last_speed > rest.RESTS_RAD_S:
             row.faults.append(f"{label}: commands end at {last_speed:.2f} rad/s")
         for name, share in (("acceleration", acceleration), ("jerk", jerk)):
