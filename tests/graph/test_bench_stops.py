@@ -51,6 +51,15 @@ def test_an_arm_of_a_running_rig_that_is_sent_to_the_table_keeps_its_distance(em
     assert harmed.breach.below_m <= ALLOWED_M
 
 
+@pytest.mark.long
+def test_a_humanoid_comes_to_rest_within_limits_and_both_its_arms_are_lost_at_once():
+    with interruptible(), RunningRig(rig_file.load("g1_emulated"), own_domain()) as running:
+        trial = StopTrial(running)
+        for stop in (stops.ESTOP, stops.SIGKILL, stops.UNPLUG):
+            row = trial.row(stop, "both")
+            assert not row.faults, stop.name
+
+
 @pytest.mark.parametrize("name", ["bimanual", "g1", "bimanual_gen3"])
 def test_the_joint_that_is_tried_brings_the_hand_outwards(name):
     rig = rig_file.load(name)
