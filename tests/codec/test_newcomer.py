@@ -16,11 +16,11 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.latent import new_hand
 from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.objective import Roles
-from xlvla_policy.latent.recipe import ADDED, DEFAULT, PAPER
+from xlvla_policy.latent.recipe import ADDED, PAPER, TIPS
 from xlvla_policy.latent.training import Trainer, checkpoint, train
 
 FEW = {"batch": 32, "pool": 4096, "templates": 32, "clear": 0.0}
-SMALL = replace(DEFAULT, **FEW)
+SMALL = replace(TIPS, **FEW)
 PARTS = {"encode_steps": 40, "decode_steps": 10, "steps": 40, "left_steps": 20, "settle_steps": 10}
 ADDING = replace(ADDED, **FEW, **PARTS)
 SHAPED = replace(SMALL, encoder=(32, 24), decoder=(48,), settle_steps=2)

@@ -12,7 +12,7 @@ from xlvla_policy.latent.model import Mlp
 from xlvla_policy.latent.objective import Decoded, Roles
 from xlvla_policy.latent.optimiser import Optimiser, orthogonal
 from xlvla_policy.latent.precision import coarse_dtype
-from xlvla_policy.latent.recipe import DEFAULT, PAPER
+from xlvla_policy.latent.recipe import PAPER, TIPS
 from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.training import Trainer
 
@@ -24,7 +24,7 @@ def line(*lengths: float) -> torch.Tensor:
 
 def test_the_finger_that_pinches_outweighs_the_others():
     distance = torch.tensor([[0.01, 0.04, 0.06, 0.0]])
-    wide, tight = pinch_weight(distance, DEFAULT, torch.tensor([[False, False, False, True]]))
+    wide, tight = pinch_weight(distance, TIPS, torch.tensor([[False, False, False, True]]))
     assert tight[0, 0] > 100 * tight[0, 1]
     assert tight[0, 3] == 0
     assert wide[0, 0] > wide[0, 1] > wide[0, 2]
@@ -40,7 +40,7 @@ def test_an_error_out_of_reach_pulls_no_harder_than_one_within():
         assert target.grad is not None
         return target.grad[0, 0, 0].item()
 
-    assert pull(DEFAULT, 0.04) == pytest.approx(pull(DEFAULT, 0.02), rel=0.05)
+    assert pull(TIPS, 0.04) == pytest.approx(pull(TIPS, 0.02), rel=0.05)
     assert pull(PAPER, 0.04) == pytest.approx(2 * pull(PAPER, 0.02), rel=0.05)
 
 
@@ -54,9 +54,9 @@ def test_fingers_that_should_meet_are_pulled_harder_the_further_they_are_apart()
         assert target.grad is not None
         return target.grad[0, 0, 0].item()
 
-    assert pull(DEFAULT, 0.02) > 1.2 * pull(DEFAULT, 0.01)
-    assert pull(replace(DEFAULT, strict=1.0), 0.02) == pytest.approx(
-        pull(replace(DEFAULT, strict=1.0), 0.01), rel=0.1
+    assert pull(TIPS, 0.02) > 1.2 * pull(TIPS, 0.01)
+    assert pull(replace(TIPS, strict=1.0), 0.02) == pytest.approx(
+        pull(replace(TIPS, strict=1.0), 0.01), rel=0.1
     )
 
 
@@ -70,7 +70,7 @@ def test_tips_on_a_parabola_are_smooth_and_a_jump_is_not():
 
 def test_coarse_networks_differ_by_rounding_only():
     torch.manual_seed(0)
-    network = Mlp((6, 128, 128, 6), DEFAULT)
+    network = Mlp((6, 128, 128, 6), TIPS)
     x = torch.rand(32, 6)
     exact = network(x)
     network.coarse = True
@@ -93,7 +93,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
 
 def test_an_optimiser_goes_on_where_its_state_was_taken():
     torch.manual_seed(0)
-    network = Mlp((6, 64, 64, 6), DEFAULT)
+    network = Mlp((6, 64, 64, 6), TIPS)
     x = torch.rand(64, 6)
     y = torch.rand(64, 6)
 
@@ -119,7 +119,7 @@ def test_an_optimiser_goes_on_where_its_state_was_taken():
 
 
 def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
-    recipe = replace(DEFAULT, pool=2048, templates=32, patience=0, looks=512, stride=1)
+    recipe = replace(TIPS, pool=2048, templates=32, patience=0, looks=512, stride=1)
     trainer = Trainer(recipe, ("ability", "xhand"))
     contacts = trainer.objective.contacts
     q, there = (

@@ -16,7 +16,7 @@ from xlvla.solids import rigid_bodies
 from xlvla_policy.latent.losses import OPPOSING, pinches
 from xlvla_policy.latent.objective import Roles
 from xlvla_policy.latent.pads import FAR_M, MEETING_M, TOUCH_M, Pads, touching
-from xlvla_policy.latent.recipe import CONTACT, DEFAULT
+from xlvla_policy.latent.recipe import CONTACT, TIPS
 from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.touch_losses import inconsistency, touch_loss, whitening
 from xlvla_policy.latent.training import Trainer
@@ -163,7 +163,7 @@ def test_what_is_stretched_does_not_make_the_rest_look_consistent(stretch):
 def test_a_few_poses_far_out_do_not_make_the_others_look_consistent():
     """Poses that are no uniform ones take no part in the spread."""
     few = {"batch": 64, "pool": 1024, "templates": 32, "clear": 0.0, "patience": 0}
-    recipe = replace(DEFAULT, mixture=(0.5, 0.5, 0.0, 0.0), consistent=10.0, **few)
+    recipe = replace(TIPS, mixture=(0.5, 0.5, 0.0, 0.0), consistent=10.0, **few)
     trainer = Trainer(recipe, ("ability", "inspire"))
     roles = Roles(trainer.bodies, trainer.bodies)
     body = trainer.bodies[0]

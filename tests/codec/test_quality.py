@@ -90,3 +90,8 @@ def test_the_table_prints_every_metric_that_is_measured():
     assert tuple(metric.key for metric in METRICS) == tuple(Metrics.__dataclass_fields__)
     units = {"rad": "rad", "mm": "mm", "deg": "deg", "pct": "%", "x": "x"}
     assert all(metric.unit == units[metric.key.rpartition("_")[2]] for metric in METRICS)
+
+
+def test_the_shipped_latent_is_version_2_and_stays_as_it_is(codec):
+    assert codec.founders.hands == ("ability", "inspire", "paxini", "xhand")
+    assert codec.hash == "HASH2"

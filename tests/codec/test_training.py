@@ -12,11 +12,11 @@ from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.losses import pinches, retargeting, shared
-from xlvla_policy.latent.recipe import DEFAULT, PAPER, preset
+from xlvla_policy.latent.recipe import PAPER, TIPS, preset
 from xlvla_policy.latent.training import Trainer, checkpoint, train
 
 TINY = replace(
-    DEFAULT,
+    TIPS,
     patience=8,
     clear=0.0,
     encoder=(16,),

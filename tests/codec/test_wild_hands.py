@@ -23,7 +23,7 @@ from xlvla.hand import Hand
 from xlvla.types import FINGERS, SIDES
 from xlvla_cli import codec as commands
 from xlvla_policy.latent.new_hand import NewHandTrainer, add
-from xlvla_policy.latent.recipe import DEFAULT
+from xlvla_policy.latent.recipe import TIPS
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer, train
 
@@ -35,7 +35,7 @@ WHEEL = (
     'joint="index_a"/></joint>'
 )
 SMALL = replace(
-    DEFAULT,
+    TIPS,
     encoder=(16,),
     decoder=(16,),
     batch=16,

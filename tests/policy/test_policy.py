@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from xlvla import rig_file
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.policy import Observation
 from xlvla.rig import Rig
@@ -57,6 +57,17 @@ def test_a_chunk_is_64_frames_within_the_limits_of_every_joint(policy, armed):
         assert (chunk.positions[side]["hand"] >= lower - 1e-6).all() and (
             chunk.positions[side]["hand"] <= upper + 1e-6
         ).all()
+
+
+@pytest.mark.parametrize("name", ["xlvla", "ten_tasks"])
+def test_every_shipped_policy_speaks_the_latent_of_the_codec_it_was_trained_with(name):
+    rig = rig_file.load("bimanual")
+    shipped = catalog.policy(name)(rig, threads=1)
+    chunk = shipped.predict(observation(rig))
+    for side in SIDES:
+        hand = rig.hand(side).name
+        decoded = shipped.codec.decode(hand, side, chunk.latents[side])
+        np.testing.assert_allclose(chunk.positions[side]["hand"], decoded, atol=1e-5)
 
 
 def test_the_same_observation_gives_the_same_chunk(policy, armed):

@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 def train_command(
     preset: Annotated[
-        str, typer.Option(help="Recipe: default, quick, contact, paper or apart.")
-    ] = "default",
+        str, typer.Option(help="Recipe: contact, tips, quick, paper or apart.")
+    ] = "contact",
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the right hands; the recipe's if not given.")
     ] = None,

@@ -37,7 +37,7 @@ from xlvla_policy.latent.losses import pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders, Mlp
 from xlvla_policy.latent.new_hand import load, shaped
 from xlvla_policy.latent.optimiser import Optimiser
-from xlvla_policy.latent.recipe import DEFAULT, Recipe
+from xlvla_policy.latent.recipe import TIPS, Recipe
 from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.schedule import Phase, rate
 from xlvla_policy.latent.weights import layers, save
@@ -131,7 +131,7 @@ class HumanRun:
         self.codec = Codec.load(base)
         self.weights = weights or HumanLossWeights()
         tensors = load_file(base)
-        self.recipe = shaped(DEFAULT, self.codec, tensors, steps)
+        self.recipe = shaped(TIPS, self.codec, tensors, steps)
         self.bodies = embodiments([catalog.hand(name) for name in self.codec.hands])
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, self.recipe).requires_grad_(False)
@@ -160,7 +160,7 @@ class HumanRun:
             for part in (*self.coders.modules(), *self.person.modules()):
                 if isinstance(part, Mlp):
                     part.coarse = self._coarse
-            self.optimiser.set_rate(rate(DEFAULT, self.phase, self.step))
+            self.optimiser.set_rate(rate(TIPS, self.phase, self.step))
             losses = self.losses()
             self.optimiser.zero_grad()
             losses.total.backward()

@@ -124,10 +124,11 @@ class Recipe:
         return replace(self, smooth=self.settle_smooth, distance=self.settle_distance)
 
 
-DEFAULT = Recipe("default")
+TIPS = Recipe("tips")
+"""The lines between fingertips alone, as in the paper."""
 
 QUICK = replace(
-    DEFAULT,
+    TIPS,
     name="quick",
     steps=10500,
     left_steps=2000,
@@ -139,7 +140,7 @@ QUICK = replace(
 """The same in less than two thirds of the time, for a little of the precision."""
 
 CONTACT = replace(
-    DEFAULT,
+    TIPS,
     name="contact",
     steps=20000,
     settle_steps=1500,
@@ -148,10 +149,12 @@ CONTACT = replace(
     consistent=5.0,
     mixture=(0.45, 0.3, 0.05, 0.0, 0.15, 0.05),
 )
-"""Ours, with pads that touch where the source's do, and latents that every hand agrees on."""
+"""What the shipped weights are trained with: pads that touch where the source's do besides, and
+latents that every hand agrees on.
+"""
 
 APART = replace(
-    DEFAULT,
+    TIPS,
     name="apart",
     distance=0.0,
     direction=0.0,
@@ -164,7 +167,7 @@ APART = replace(
 """A baseline: every hand learns its own poses, and nothing makes their latents mean the same."""
 
 ADDED = replace(
-    DEFAULT,
+    TIPS,
     name="newcomer",
     batch=1024,
     stride=8,
@@ -218,7 +221,7 @@ PAPER = Recipe(
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 
-PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, CONTACT, PAPER, APART)}
+PRESETS = {recipe.name: recipe for recipe in (CONTACT, TIPS, QUICK, PAPER, APART)}
 
 
 def preset(name: str) -> Recipe:
