@@ -182,6 +182,7 @@ ADDED = replace(
     settle_rate=5e-3,
     patience=0,
     pool=262144,
+    consistent=5.0,
 )
 """Ours for one hand that is added to a codec: few steps of large batches, most of their work is the
 encoder's.
