@@ -24,14 +24,14 @@ from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import ADDED, Recipe
-from xlvla_policy.latent.schedule import Plan, added_phases
+from xlvla_policy.latent.schedule import Plan, phases
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer, finish
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
-OWN = 2.0
-"""How much more the new hand's own reconstruction weighs than in joint training, which has many
-times as many steps.
+OWN = 0.4
+"""How much the new hand's own reconstruction weighs beside joint training's. In few steps the
+encoder cannot get both precise, and what other hands make of its latents matters more.
 """
 SPREAD = -9.5
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones
@@ -89,10 +89,8 @@ class NewHandTrainer:
         plan = Plan(
             hands,
             [*frozen, *self.new],
-            added_phases(shape, twins=bool(left)),
+            phases(shape, twins=bool(left)),
             {
-                "encode": right,
-                "decode": right,
                 "right": right,
                 "left": left,
                 "settle": self.new,
@@ -176,10 +174,8 @@ def shaped(
     recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int | None
 ) -> Recipe:
     """The recipe with the networks' shape of the base, and that many steps of a right hand."""
-    planned = recipe.encode_steps + recipe.decode_steps + recipe.steps + recipe.settle_steps
+    planned = recipe.steps + recipe.settle_steps
     steps = steps or planned
-    encode_steps = steps * recipe.encode_steps // planned
-    decode_steps = steps * recipe.decode_steps // planned
     settle_steps = steps * recipe.settle_steps // planned
     first = next(iter(codec.card["hands"].values()))
     network = first["right"]["network"]
@@ -192,9 +188,7 @@ def shaped(
         activation=codec.card["activation"],
         normalised=f"{network}.encoder.0.gain" in tensors,
         reconstruction=OWN * recipe.reconstruction,
-        encode_steps=encode_steps,
-        decode_steps=decode_steps,
-        steps=steps - encode_steps - decode_steps - settle_steps,
+        steps=steps - settle_steps,
         left_steps=math.ceil(steps * recipe.left_steps / planned),
         settle_steps=settle_steps,
     )

@@ -26,10 +26,6 @@ class Recipe:
         settle_steps: steps of all decoders once all encoders are frozen ...
         settle_rate: ... at this learning rate ...
         settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
-        encode_steps: steps in which the encoder of a hand that is added learns alone, from frozen
-            decoders ...
-        encode_rate: ... at this learning rate ...
-        decode_steps: ... and then its decoder alone, as when decoders settle.
         patience: the coarse or the exact part of a phase ends early, with its best weights, once
             the objective on poses held out has not fallen for this many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance
@@ -85,9 +81,6 @@ class Recipe:
     rate: float = 4e-3
     left_rate: float = 2e-3
     settle_rate: float = 1e-3
-    encode_steps: int = 0
-    encode_rate: float = 1e-2
-    decode_steps: int = 0
     patience: int = 2000
     one_cycle: bool = True
     orthogonal: bool = True
@@ -172,21 +165,18 @@ ADDED = replace(
     batch=1024,
     stride=8,
     own=4,
-    encode_steps=600,
-    decode_steps=60,
-    steps=1200,
+    coarse=0.9,
+    steps=2000,
     left_steps=500,
     settle_steps=200,
-    rate=5e-3,
+    rate=1e-2,
     left_rate=5e-3,
     settle_rate=5e-3,
     patience=0,
     pool=262144,
     consistent=5.0,
 )
-"""Ours for one hand that is added to a codec: few steps of large batches, most of their work is the
-encoder's.
-"""
+"""Ours for one hand that is added to a codec: few steps of large batches."""
 
 PAPER = Recipe(
     "paper",

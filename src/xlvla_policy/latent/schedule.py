@@ -18,7 +18,7 @@ WARM_UP_FROM = 0.04
 ANNEAL_TO = 1e-4
 """Learning rates at a phase's start and end, as shares of its peak."""
 
-Part = Literal["right", "left", "settle", "encode", "decode"]
+Part = Literal["right", "left", "settle"]
 
 
 @dataclass(frozen=True)
@@ -84,33 +84,18 @@ def joint_plan(recipe: Recipe, hands: Sequence[str]) -> Plan:
 
 
 def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
-    """All phases that have steps; left hands without networks of their own need none."""
+    """All phases that have steps, a coarse share of each; left hands without networks of their own
+    need none.
+    """
     left_steps = recipe.left_steps if twins else 0
-    return _in_turn(
+    parts: tuple[tuple[Part, int, float, float], ...] = (
         ("right", recipe.steps, recipe.rate, recipe.coarse),
         ("left", left_steps, recipe.left_rate, recipe.coarse),
         ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
     )
-
-
-def added_phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
-    """Phases of a hand that is added: first its encoder alone, and its decoder alone."""
-    return _in_turn(
-        ("encode", recipe.encode_steps, recipe.encode_rate, 1.0),
-        ("decode", recipe.decode_steps, recipe.settle_rate, 1.0),
-        ("right", recipe.steps, recipe.rate, recipe.coarse),
-        ("left", recipe.left_steps if twins else 0, recipe.left_rate, recipe.coarse),
-        ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
-    )
-
-
-def _in_turn(*lengths: tuple[Part, int, float, float]) -> tuple[Phase, ...]:
-    """Phases of a part, steps, highest learning rate and coarse share each; those without steps
-    are left out.
-    """
     result: list[Phase] = []
     start = 0
-    for part, steps, peak, coarse in lengths:
+    for part, steps, peak, coarse in parts:
         if steps:
             turn = start + math.ceil(coarse * steps)
             result.append(Phase(part, start, turn, start + steps, peak))

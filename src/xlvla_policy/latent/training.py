@@ -37,8 +37,6 @@ HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools this many times smaller ..."""
 APART = 1_000_003
 """... and with a seed this far from the training's."""
-DECODERS = ("decode", "settle")
-"""Parts of a run in which decoders alone learn."""
 LESSONS = 96
 """Batches of each embodiment that never learns, made once and shown in turn."""
 SLOWER = 3
@@ -206,20 +204,16 @@ class Trainer:
 
     @property
     def _roles(self) -> Roles:
-        part = self.phase.part
-        decoding = self.bodies
-        if part == "encode":
-            decoding = self.plan.frozen
-        elif part in DECODERS:
-            # What other decoders make of latents that stay as they are does not change.
-            decoding = self.learning
+        settling = self.phase.part == "settle"
+        # What other decoders make of latents that stay as they are does not change.
+        decoding = self.learning if settling else self.bodies
         return Roles(
             self.learning,
             decoding,
             frozen=self.plan.frozen_weight,
             exact=not self._coarse,
             dealt=len(self.plan.frozen),
-            own=1 if part in DECODERS else self.recipe.own,
+            own=1 if settling else self.recipe.own,
         )
 
     @property
@@ -309,12 +303,8 @@ class Trainer:
         self.coders.requires_grad_(False)
         for body in self.learning:
             coder = self.coders[body.name]
-            if self.phase.part in DECODERS:
-                coder.decoder.requires_grad_(True)
-            elif self.phase.part == "encode":
-                coder.encoder.requires_grad_(True)
-            else:
-                coder.requires_grad_(True)
+            part = coder.decoder if self.phase.part == "settle" else coder
+            part.requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
         return Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
 
