@@ -175,24 +175,25 @@ def test_weights_for_other_limits_are_refused(tmp_path):
 
 @pytest.mark.parametrize("side", SIDES)
 def test_poses_are_encoded_in_the_range_the_weights_were_trained_in(codec, side, tmp_path):
-    """The shipped Ability was trained with its URDF's limits, which are wider than its device's."""
+    """The shipped Ability was trained within its device's limits, which are narrower than its
+    URDF's.
+    """
     lower, upper = catalog.hand("ability").command_range(side)
-    urdf_upper = catalog.hand("ability").limits(side).upper
-    assert codec.limits("ability", side)[1].max() == np.float32(1.74)
+    urdf = catalog.hand("ability").limits(side)
     q = np.random.default_rng(5).uniform(lower, upper, (64, len(lower)))
     again = codec.decode("ability", side, codec.encode("ability", side, q))
     assert np.abs(again - q).max() < 0.1
-    beyond = codec.encode("ability", side, urdf_upper)
-    assert not np.array_equal(beyond, codec.encode("ability", side, upper))
-
-    def narrow(card):
-        card["hands"]["ability"][side]["lower"] = lower.tolist()
-        card["hands"]["ability"][side]["upper"] = upper.tolist()
-
-    narrowed = Codec.load(rewritten(tmp_path, narrow))
     assert np.array_equal(
-        narrowed.encode("ability", side, urdf_upper), narrowed.encode("ability", side, upper)
+        codec.encode("ability", side, urdf.upper), codec.encode("ability", side, upper)
     )
+
+    def widen(card):
+        card["hands"]["ability"][side]["lower"] = urdf.lower.tolist()
+        card["hands"]["ability"][side]["upper"] = urdf.upper.tolist()
+
+    widened = Codec.load(rewritten(tmp_path, widen))
+    beyond = widened.encode("ability", side, urdf.upper)
+    assert not np.array_equal(beyond, widened.encode("ability", side, upper))
 
 
 def test_a_hand_whose_entry_is_not_loaded_leaves_all_others_served(codec, tmp_path):

@@ -145,4 +145,5 @@ def test_contrast_is_least_where_pairs_share_their_latent():
 
 
 def test_every_way_to_run_the_codec_gives_torchs_numbers(codec):
-    assert max(agreement.differences(codec, poses=128).values()) < 1e-5
+    # Latents reach 50, where neighbouring numbers are 4e-6 apart.
+    assert max(agreement.differences(codec, poses=128).values()) < 2e-5

@@ -58,7 +58,7 @@ def test_noise_of_a_thousandth_radian_is_seen(body):
 @pytest.mark.parametrize("rate", RATES_HZ)
 def test_a_hand_decodes_its_own_smooth_motions_as_smoothly(codec, measured, rate):
     ratios = {hand: jerk_ratio(measured, hand, hand, rate) for hand in codec.founders.hands}
-    assert max(ratios.values()) < 1.2, ratios
+    assert max(ratios.values()) < 1.4, ratios
     assert min(ratios.values()) > 0.9
 
 
