@@ -55,6 +55,8 @@ HOME = "/motion/home"
 STOP = "/motion/stop"
 SOURCE = "/motion/source"
 MOTION_STATUS = "/motion/status"
+TAKE_OVER = "/motion/take_over"
+CONTROL_SOURCE = "/motion/control_source"
 
 # Teleoperation
 TELEOP_STATUS = "/teleop/status"

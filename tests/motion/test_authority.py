@@ -66,3 +66,60 @@ def test_the_operators_choice_takes_over_and_keeps_the_others_out():
     authority.admit("teleop")
     with pytest.raises(Refused):
         authority.admit("policy")
+
+
+def test_the_operator_takes_the_robot_from_the_policy_and_gives_it_back():
+    authority = Authority(True)
+    authority.admit("policy")
+    assert authority.take_over(), "the policy must let go"
+    assert not authority.take_over(), "it is taken already"
+    assert authority.taken_over and authority.waits("policy")
+    authority.admit("teleop")
+    with pytest.raises(Refused, match="'policy' does not drive, 'teleop' does"):
+        authority.admit("policy")
+    assert authority.give_back()
+    assert not authority.give_back(), "there is nothing left to give back"
+    with pytest.raises(Refused, match="'teleop' does not drive, 'policy' does"):
+        authority.admit("teleop")
+    authority.admit("policy")
+
+
+def test_a_policy_that_was_selected_by_name_is_taken_from_too_and_a_replay_is_not():
+    authority = Authority(True)
+    authority.choose("policy")
+    assert authority.take_over()
+    authority.admit("teleop")
+    assert authority.give_back()
+    authority.choose("replay")
+    assert not authority.take_over()
+    with pytest.raises(Refused):
+        authority.admit("teleop")
+
+
+@pytest.mark.parametrize(
+    "ends", ["stopped and engaged anew", "disengaged and engaged anew", "another was chosen"]
+)
+def test_a_take_over_ends_with_an_engagement_and_with_the_choice_of_another(ends):
+    authority = Authority(True)
+    authority.admit("policy")
+    authority.take_over()
+    if ends == "another was chosen":
+        assert authority.choose("policy")
+    else:
+        if ends.startswith("stopped"):
+            authority.stop()
+            authority.reset()
+        else:
+            authority.engage(False)
+        assert authority.taken_over, "nothing gives it back before somebody says so"
+        authority.engage(True)
+    assert not authority.taken_over
+    authority.admit("policy")
+
+
+def test_who_may_not_move_takes_nothing():
+    authority = Authority(True)
+    authority.stop()
+    assert not authority.take_over()
+    authority.reset()
+    assert not authority.take_over()

@@ -21,11 +21,12 @@ import retries
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
-from xlvla.ros import convert, geometry, topics
+from xlvla.ros import convert, forms, geometry, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible
 from xlvla_cli.ros.operator import Operator
+from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.teleop.closing import closed
 
 DOMAIN = 121 + os.getpid() % 16  # apart from the domain of the session's other graphs
@@ -265,3 +266,163 @@ def test_an_open_clutch_leaves_the_robot_where_it_is(graph):
     graph.person.at = np.array([0.0, 0.1, 0.1])
     time.sleep(1.0)
     assert np.abs(graph.pose() - held).max() < 0.01
+
+
+class SwingingPolicy(threading.Thread):
+    """Publishes chunks as a policy does, all the time: both arms sway about where they began."""
+
+    def __init__(self, graph):
+        super().__init__(daemon=True)
+        self._graph = graph
+        self._ended = threading.Event()
+        self._clock = SimClock(graph.operator.node, 1.0)
+        self._names = {}
+        self._start = {}
+        self._publishers = {}
+        for side in SIDES:
+            self._names[side] = [
+                name for part in ("arm", "hand") for name in graph.rig.joint_names(side, part)
+            ]
+            self._start[side] = np.concatenate([graph.pose(side, part) for part in ("arm", "hand")])
+            topic = topics.chunk(side, "policy")
+            self._publishers[side] = graph.operator.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
+
+    def run(self):
+        # Decided on pictures that are a little old.
+        while not self._ended.wait(0.1):
+            ns = self._clock.now_ns() - round(0.05 * convert.SECOND)
+            times_s = ns / convert.SECOND + np.arange(1, 41) / 20
+            for side, publisher in self._publishers.items():
+                points = np.tile(self._start[side], (40, 1))
+                points[:, 3] += 0.15 * np.sin(2.5 * times_s)
+                points[:, 1] += 0.05 * np.sin(1.7 * times_s)
+                publisher.publish(convert.trajectory(self._names[side], points, ns, 20.0))
+
+    def stop(self):
+        self._ended.set()
+        self.join()
+
+
+class Commands:
+    """What motion commanded the arms, and who drove, in order; read by one thread."""
+
+    def __init__(self, graph):
+        self.graph = graph
+        node = graph.operator.node
+        self.sides = {}
+        self._readers = {}
+        for side in SIDES:
+            names = graph.rig.joint_names(side, "arm")
+            form = forms.commanded(names, lambda: 1 << 62)
+            topic = topics.command(side, "arm").history(2000)
+            self._readers[side] = Reader(node, topic, form)
+            self.sides[side] = []
+        self._sources = Reader(node, topics.CONTROL_SOURCE.history(100))
+        self.sources = []
+
+    def look(self):
+        for side, reader in self._readers.items():
+            self.sides[side] += [(each.stamp_ns, each.position) for each in reader.every()]
+        for message in self._sources.every():
+            self.sources.append((convert.nanoseconds(message.stamp), message.frame_id))
+        return self.sources[-1][1] if self.sources else ""
+
+    def until_driven_by(self, source):
+        self.graph.until(lambda: self.look() == source, f"'{source}' does not drive")
+
+    def largest(self, side):
+        """Largest step [rad], velocity and acceleration of every joint between commands that
+        follow each other closely, the last two as a share of the limits.
+        """
+        bounds = side_player(self.graph.rig, side).bounds
+        arm = len(self.graph.rig.joint_names(side, "arm"))
+        stamps = np.array([stamp for stamp, _ in self.sides[side]]) / convert.SECOND
+        poses = np.array([pose for _, pose in self.sides[side]])
+        spans = np.diff(stamps)
+        # A simulation's clock may tick more slowly than motion.
+        close = (spans > 0) & (spans < 1.5 * np.median(spans))
+        steps = np.diff(poses, axis=0)
+        velocity = steps / spans[:, None]
+        both = close[1:] & close[:-1]
+        middles = (spans[1:] + spans[:-1]) / 2
+        acceleration = (np.diff(velocity, axis=0) / middles[:, None])[both]
+        return {
+            "commands": int(close.sum()),
+            "step": np.abs(steps[close]).max(),
+            "velocity": (np.abs(velocity[close]) / bounds.velocity[:arm]).max(),
+            "acceleration": (np.abs(acceleration) / bounds.acceleration[:arm]).max(),
+        }
+
+
+@pytest.fixture
+def policy_and_operator(graph):
+    """A policy drives, and somebody who moves too stands by."""
+    graph.person.shown, graph.person.at, graph.person.closing = True, np.zeros(3), 0.0
+    graph.operator.call(topics.MOTION_RESET)
+    graph.operator.call(topics.ENGAGE, data=True)
+    graph.operator.reset()
+    graph.rest()
+    policy = SwingingPolicy(graph)
+    commands = Commands(graph)
+    policy.start()
+    commands.until_driven_by("policy")
+    graph.person.sway = 0.05
+    yield commands
+    policy.stop()
+    graph.person.sway = 0.0
+
+
+def test_the_clutch_takes_the_robot_from_the_policy_and_gives_it_back(graph, policy_and_operator):
+    commands = policy_and_operator
+    _hand_over(graph, True)
+    commands.until_driven_by("take over")
+    graph.person.shown = False
+    graph.until(lambda: "not seen" in graph.side()["why"], "it is not let go")
+    time.sleep(0.5)
+    assert commands.look() == "take over", "who is lost sight of keeps the robot"
+    held = graph.rest()
+    time.sleep(0.5)
+    assert np.abs(graph.pose() - held).max() < 0.01
+    _hand_over(graph, False)
+    commands.until_driven_by("policy")
+    graph.until(lambda: np.abs(graph.pose() - held).max() > 0.05, "the policy does not go on")
+    with pytest.raises(XlvlaError, match="not seen"):
+        graph.operator.call(topics.TELEOP_CLUTCH, data=True)
+    assert commands.look() == "policy", "who is not seen takes nothing"
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_random_hand_overs_keep_every_limit(graph, policy_and_operator, times):
+    commands = policy_and_operator
+    generator = np.random.default_rng(0)
+    for number in range(times):
+        close = number % 2 == 0
+        end_s = time.monotonic() + generator.uniform(0.1, 0.6)
+        while time.monotonic() < end_s:
+            commands.look()
+            time.sleep(0.02)
+        _hand_over(graph, close)
+        commands.until_driven_by("take over" if close else "policy")
+    words = [source for _, source in commands.sources]
+    assert words.count("take over") >= times // 2
+    for side in SIDES:
+        largest = commands.largest(side)
+        print(f"{times} hand-overs, {side}:", largest)
+        assert largest["commands"] > 20
+        assert largest["velocity"] <= 1.001
+        assert largest["acceleration"] <= 1.001
+
+
+def _hand_over(graph, close):
+    """A machine that stands still for a moment has lost the operator, who then tries again."""
+
+    def done():
+        try:
+            graph.operator.call(topics.TELEOP_CLUTCH, data=close)
+        except XlvlaError:
+            return False
+        return True
+
+    graph.until(done, "the clutch does not do it")

@@ -113,6 +113,9 @@ def _seed(message: Any) -> int:
 SEED: Form[int] = Form(_seed, largest=_KIB)
 """Of a simulated episode, in digits."""
 
+SWITCH: Form[bool] = Form(lambda message: message.data)
+"""On or off."""
+
 KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
 """What was typed."""
 

@@ -133,7 +133,7 @@ SIM_SHAPE = {
 SIM = _form(SIM_SHAPE)
 """`/sim/status`, and what `/sim/reset` answers."""
 
-MOTION = _form({"plays": bool, "state": str, "source": str})
+MOTION = _form({"plays": bool, "state": str, "source": str, "taken_over": Maybe(bool, False)})
 
 EMULATED_FAULTS = _form(Each({"known": [str], "active": [str]}))
 

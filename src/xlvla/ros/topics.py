@@ -16,7 +16,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
-from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, String
+from std_msgs.msg import Bool, Float32MultiArray, Float64MultiArray, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
@@ -153,6 +153,17 @@ engagement.
 MOTION_STATUS = Topic(names.MOTION_STATUS, String, LATCHED)
 """JSON, at every change: plays (whether chunks are played now), state (for people), source (whose;
 '' for nobody's yet).
+"""
+
+TAKE_OVER = Topic(names.TAKE_OVER, Bool, _qos(reliable=True, depth=10))
+"""True: the operator takes the robot from the policy, which is braked until teleoperation's first
+chunk. False: they give it back. Nothing else gives it back: who is lost sight of keeps the robot
+where it is.
+"""
+
+CONTROL_SOURCE = Topic(names.CONTROL_SOURCE, Header, LATCHED)
+"""Who drives from this stamp on, as `frame_id`: a word of `xlvla.control_source`, '' for nobody.
+Said at every change.
 """
 
 INJECT = Topic(names.INJECT, String, _qos(reliable=True, depth=10))

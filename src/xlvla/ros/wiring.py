@@ -206,10 +206,12 @@ def _motion(rig: Rig, part: str) -> Wiring:
         *_each(rig, topics.joint_states),
         *_each(rig, topics.device),
         topics.SOURCE,
+        topics.TAKE_OVER,
         topics.STOP,
         *_resets(rig),
     )
-    return Wiring((*_commands(rig), topics.MOTION_STATUS, topics.STOP), subscribes, services)
+    publishes = (*_commands(rig), topics.MOTION_STATUS, topics.CONTROL_SOURCE, topics.STOP)
+    return Wiring(publishes, subscribes, services)
 
 
 def _teleop(rig: Rig, source: str) -> Wiring:
@@ -218,6 +220,7 @@ def _teleop(rig: Rig, source: str) -> Wiring:
         *(topic(side) for side in rig.sides for topic in own),
         topics.TELEOP_STATUS,
         topics.TELEOP_LATENT,
+        topics.TAKE_OVER,
         topics.BUTTON,
     )
     subscribed = [topic(side) for topic in _TRACKERS.get(source, ()) for side in rig.sides]

@@ -113,6 +113,15 @@ def _engaged(seen: Seen, rig: Rig) -> Words:
         )
     if source == "teleop":
         following = any(side["clutched"] for side in seen.teleop.get("sides", {}).values())
+        if seen.motion.get("taken_over"):
+            return Words(
+                "The operator took over from the policy.",
+                "Open the clutch to give the robot back."
+                if following
+                else "Close the clutch to go on; opened again, it gives the robot back.",
+                "busy",
+                OPEN_CLUTCH if following else CLOSE_CLUTCH,
+            )
         return Words(
             "The operator drives by teleoperation.",
             "Open the clutch to leave the robot there."

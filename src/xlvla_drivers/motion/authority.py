@@ -7,7 +7,14 @@ from enum import IntEnum
 
 from xlvla import topics
 from xlvla.errors import XlvlaError
+from xlvla.types import Source
 from xlvla_drivers.motion.chunk import Refused
+
+OPERATOR: Source = "teleop"
+"""The source that may take the robot from another while it drives."""
+
+POLICY: Source = "policy"
+"""The source it is taken from."""
 
 
 class Level(IntEnum):
@@ -29,6 +36,9 @@ class Authority:
     publishes after engaging, until the next engagement. If another source is selected while
     engaged, it joins from where the robot is.
 
+    The operator may take over from the policy at any moment, whoever was selected by name but
+    another, and gives the robot back; an engagement or the choice of another source ends it, too.
+
     Args:
         engaged: whether chunks are played from the start.
         awaited: devices that must have reported ok before motion is engaged.
@@ -37,12 +47,14 @@ class Authority:
         stopped: an e-stop is latched.
         engaged: chunks are played unless stopped.
         driver: the source that drives; None before one has published.
+        taken_over: the operator drives in place of the policy.
     """
 
     def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
         self.engaged = engaged
         self.stopped = False
         self.driver: str | None = None
+        self.taken_over = False
         self._selected = ""
         self._why = ""
         self._devices: dict[str, tuple[Level, str]] = {}
@@ -109,6 +121,7 @@ class Authority:
         self._why = ""
         if began:
             self.driver = None
+            self.taken_over = False
         return began
 
     def on_status(self, device: str, level: int, text: str) -> bool:
@@ -127,11 +140,40 @@ class Authority:
         if self.driver is None or not source or source == self.driver:
             return False
         self.driver = None
+        self.taken_over = False
         return True
+
+    def take_over(self) -> bool:
+        """The operator takes the robot; returns whether the policy is disengaged by it."""
+        if not self.moves or self.taken_over or self._wanted not in (None, POLICY):
+            return False
+        self.driver = OPERATOR
+        self.taken_over = True
+        return True
+
+    def give_back(self) -> bool:
+        """The operator gives back what they took; returns whether they are disengaged."""
+        if not self.taken_over:
+            return False
+        self.taken_over = False
+        # Who was selected meanwhile drives.
+        self.driver = None if self._selected not in ("", POLICY) else POLICY
+        return True
+
+    @property
+    def _wanted(self) -> str | None:
+        """The only source that may drive; None where any may."""
+        if self.taken_over:
+            return self.driver
+        return self._selected or self.driver
+
+    def waits(self, source: str) -> bool:
+        """Whether this source decides on while the operator drives in its place."""
+        return self.taken_over and source == POLICY
 
     def admit(self, source: str) -> None:
         """Raises Refused where this source does not drive."""
-        wanted = self._selected or self.driver
+        wanted = self._wanted
         if wanted is not None and source != wanted:
             raise Refused("source", f"'{source}' does not drive, '{wanted}' does")
         self.driver = source

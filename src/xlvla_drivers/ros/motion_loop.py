@@ -9,10 +9,11 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
+from xlvla.control_source import OF_CHUNKS, TAKE_OVER
 from xlvla.errors import XlvlaError
-from xlvla.ros import command_session, forms, stop, topics
+from xlvla.ros import command_session, convert, forms, stop, topics
 from xlvla.ros.command_session import Origin
 from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.forms import Device
@@ -78,6 +79,8 @@ class MotionLoop:
         ]
         self._status = node.publisher(topics.MOTION_STATUS)
         self._last_status = ""
+        self._control_source = node.publisher(topics.CONTROL_SOURCE)
+        self._last_control_source: str | None = None
         self._stop_publisher = stop.StopPublisher(node, NAME)
         self._stops = Reader(node, topics.STOP.history(stop.KEPT), stop.FORM)
         # The loop and services latch and read stops.
@@ -88,6 +91,7 @@ class MotionLoop:
         self._neighbours = Neighbours(node, node.rig)
         self._strangers = ""
         self._sources = Reader(node, topics.SOURCE, forms.WORDS)
+        self._take_overs = Reader(node, topics.TAKE_OVER, forms.SWITCH)
         self._devices: list[DeviceReader] = []
         for side in self._sides:
             for part in self._rig.parts_of(side.side):
@@ -123,6 +127,7 @@ class MotionLoop:
             if number % RARELY == 0:
                 self._listen(now_ns)
                 self._publish_status()
+                self._publish_control_source(now_ns)
             self._read_resets()
             lost_s = lost.tick(missed, passed_s)
             if lost_s > 0:
@@ -225,6 +230,18 @@ class MotionLoop:
         source = self._sources.newest()
         if source is not None and self._authority.choose(source):
             self._motion.hold()
+        taken = self._take_overs.newest()
+        if taken is not None and self._hand_over(taken):
+            self._motion.hold()
+
+    def _hand_over(self, taken: bool) -> bool:
+        """Whether the robot changed hands between policy and operator."""
+        if taken:
+            changed = not self._homing and self._authority.take_over()
+        else:
+            changed = self._authority.give_back()
+        self._health.counts["hand-overs"] += changed
+        return changed
 
     def _read_stops(self) -> None:
         """Latches the stops of others; an own one is latched before it is published."""
@@ -293,11 +310,30 @@ class MotionLoop:
             "plays": self._authority.moves and not self._homing,
             "state": self._state,
             "source": self._authority.driver or "",
+            "taken_over": self._authority.taken_over,
         }
         text = json.dumps(status)
         if text != self._last_status:
             self._last_status = text
             self._status.publish(String(data=text))
+
+    def _publish_control_source(self, now_ns: int) -> None:
+        """Publishes at every change who drives."""
+        source = self._who_drives()
+        # A simulation has not begun before its time is known.
+        if source != self._last_control_source and now_ns >= 0:
+            self._last_control_source = source
+            self._control_source.publish(Header(stamp=convert.stamp(now_ns), frame_id=source))
+
+    def _who_drives(self) -> str:
+        """As `topics.CONTROL_SOURCE` has it."""
+        if not self._authority.moves:
+            return ""
+        if self._homing:
+            return "home"
+        if self._authority.taken_over:
+            return TAKE_OVER
+        return OF_CHUNKS.get(self._authority.driver or "", "")
 
     def _read_resets(self) -> bool:
         """Whether the simulation was reset since the last call."""

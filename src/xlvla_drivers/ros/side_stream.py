@@ -111,6 +111,9 @@ class SideStream:
                 if discarded or self.homing or not plays:
                     self.node.health.counts[f"{self.side} chunks ignored"] += 1
                     continue
+                if authority.waits(stream.source):
+                    self.node.health.counts[f"{self.side} chunks while taken over"] += 1
+                    continue
                 try:
                     self._offer(stream, message, now_ns, reset, authority)
                 except XlvlaError as error:

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from xlvla import operator_hand
 from xlvla.codec import Codec
@@ -54,6 +55,25 @@ STATUS_S = 0.2
 
 CLUTCH_TIMEOUT_S = 3.0
 
+POLICY: Source = "policy"
+"""The source that the operator may take the robot from."""
+
+HAND_OVER_S = 2.0
+"""Motion says within this that the robot has changed hands, or the request is withdrawn: a clutch
+must not close later, when the operator does not expect it.
+"""
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """The robot is being taken from the policy (True) or given back (False): motion must say so by
+    `until_s` (monotonic) before the request for the clutch is answered.
+    """
+
+    taken: bool
+    answer: Future[str]
+    until_s: float
+
 
 class TeleopLoop:
     """Follows the operator on all sides of a rig.
@@ -84,6 +104,8 @@ class TeleopLoop:
         self._status = node.publisher(topics.TELEOP_STATUS)
         self._latent = node.publisher(topics.TELEOP_LATENT)
         self._buttons = node.publisher(topics.BUTTON)
+        self._take_over = node.publisher(topics.TAKE_OVER)
+        self._hand_over: HandOver | None = None
         # To close (True) or to open the clutch, and where the answer goes.
         self._requests: queue.Queue[tuple[bool, Future[str]]] = queue.Queue()
         # Why there are no samples; '' while the source is connected.
@@ -93,6 +115,7 @@ class TeleopLoop:
             "plays": False,
             "state": "no status from motion yet",
             "source": "",
+            "taken_over": False,
         }
         # What is stamped before the last reset is discarded.
         self._valid_since_ns = 0
@@ -160,7 +183,9 @@ class TeleopLoop:
                 side.follower.expire(now_ns / SECOND)
                 if looks:
                     side.look(now_ns, self._valid_since_ns)
-        while not self._requests.empty():
+        if self._hand_over is not None:
+            self._finish(self._hand_over, now_ns)
+        while self._hand_over is None and not self._requests.empty():
             close, answer = self._requests.get()
             self._answer(close, answer, now_ns)
         self._publish_status()
@@ -257,24 +282,71 @@ class TeleopLoop:
         """Does what was asked for, unless the answer is not waited for any more."""
         if not answer.set_running_or_notify_cancel():
             return
-        try:
+        with self._refusing(answer):
             if close:
-                answer.set_result(self._close(now_ns))
+                self._begin(answer, now_ns)
             else:
-                answer.set_result(self._open(now_ns))
+                self._open(answer, now_ns)
+
+    @contextlib.contextmanager
+    def _refusing(self, answer: Future[str]) -> Iterator[None]:
+        """An error is the answer."""
+        try:
+            yield
         except XlvlaError as error:
             self._node.warn(str(error))
             answer.set_exception(error)
 
-    def _close(self, now_ns: int) -> str:
-        """Every tracked side follows from where it is; those that follow already go on."""
-        if not self._state["plays"]:
-            raise XlvlaError(f"motion plays nothing: {self._state['state']}")
-        if self._other_drives:
+    def _begin(self, answer: Future[str], now_ns: int) -> None:
+        """Closes the clutch; before that, the robot is taken where it is the policy's."""
+        self._require_play()
+        source = self._state["source"]
+        if self._other_drives and source != POLICY:
             raise XlvlaError(
-                f"'{self._state['source']}' drives until motion is engaged again, or "
+                f"'{source}' drives until motion is engaged again, or "
                 f"'{SOURCE}' is published on {topics.SOURCE.name}"
             )
+        is_policys = source == POLICY or (self._node.rig.policy is not None and source != SOURCE)
+        if not is_policys:
+            answer.set_result(self._close(now_ns))
+            return
+        # Who cannot follow must not stop the policy.
+        if not any(side.follower.tracked for side in self._sides.values()):
+            raise XlvlaError(
+                "; ".join(f"{key}: {side.follower.why}" for key, side in self._sides.items())
+            )
+        self._change_hands(True, answer)
+
+    def _change_hands(self, taken: bool, answer: Future[str]) -> None:
+        self._take_over.publish(Bool(data=taken))
+        self._hand_over = HandOver(taken, answer, time.monotonic() + HAND_OVER_S)
+
+    def _finish(self, hand_over: HandOver, now_ns: int) -> None:
+        """Answers once motion has said who drives."""
+        is_ours = self._state["source"] == SOURCE
+        in_time = time.monotonic() < hand_over.until_s
+        if in_time and is_ours != hand_over.taken:
+            return
+        self._hand_over = None
+        with self._refusing(hand_over.answer):
+            if is_ours != hand_over.taken:
+                self._take_over.publish(Bool(data=False))
+                raise XlvlaError(
+                    f"motion did not hand over the robot: {self._state['state']}, "
+                    f"'{self._state['source']}' drives"
+                )
+            if hand_over.taken:
+                hand_over.answer.set_result(self._close(now_ns))
+            else:
+                hand_over.answer.set_result(f"the robot was given back to the {POLICY}")
+
+    def _require_play(self) -> None:
+        if not self._state["plays"]:
+            raise XlvlaError(f"motion plays nothing: {self._state['state']}")
+
+    def _close(self, now_ns: int) -> str:
+        """Every tracked side follows from where it is; those that follow already go on."""
+        self._require_play()
         refused: list[str] = []
         for side in self._sides.values():
             if side.follower.follows:
@@ -295,12 +367,16 @@ class TeleopLoop:
             raise XlvlaError(f"{side.side}: it is not known where the robot is")
         side.follower.close(here, now_ns / SECOND)
 
-    def _open(self, now_ns: int) -> str:
+    def _open(self, answer: Future[str], now_ns: int) -> None:
+        """The robot stays where it is, or is given back to the policy it was taken from."""
         for side in self._sides.values():
             if side.follower.follows:
                 side.follower.open()
                 side.publish_chunk(now_ns)
-        return "the robot stays where it is"
+        if self._state["taken_over"]:
+            self._change_hands(False, answer)
+        else:
+            answer.set_result("the robot stays where it is")
 
     def _publish_status(self) -> None:
         """Publishes the status at every change, and every `STATUS_S`."""
