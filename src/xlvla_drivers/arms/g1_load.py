@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from xlvla import catalog
+from xlvla.arm import Arm
+from xlvla.hand import Hand
 from xlvla.humanoid import in_rig
 from xlvla.kinematics import Kinematics
 from xlvla.robot import humanoid_description
@@ -74,7 +76,9 @@ def _holding(hands: Mapping[Side, str]) -> Kinematics:
     """The body with these hands, which are open."""
     body = catalog.humanoid("g1")
     arm = catalog.arm("g1")
-    arms = {side: (arm, catalog.hand_of_side(hands.get(side, NONE))) for side in SIDES}
+    arms: dict[Side, tuple[Arm, Hand]] = {}
+    for side in SIDES:
+        arms[side] = (arm, catalog.hand_of_side(hands.get(side, NONE)))
     joints = [
         *(in_rig(joint) for joint in body.waist),
         *(scoped(side, "arm", joint) for side in SIDES for joint in arm.joints),

@@ -13,6 +13,8 @@ import mujoco
 import numpy as np
 
 from xlvla import catalog
+from xlvla.arm import Arm
+from xlvla.hand import Hand
 from xlvla.humanoid import in_rig
 from xlvla.robot import humanoid_description
 from xlvla.types import SIDES, Side, scoped
@@ -66,7 +68,9 @@ class Motors:
     def __init__(self, carries: Mapping[Side, str], period_s: float):
         body = catalog.humanoid("g1")
         arm = catalog.arm("g1")
-        arms = {side: (arm, catalog.hand_of_side(carries[side])) for side in SIDES}
+        arms: dict[Side, tuple[Arm, Hand]] = {}
+        for side in SIDES:
+            arms[side] = (arm, catalog.hand_of_side(carries[side]))
         description = humanoid_description(body, arms)
         self._model = mujoco.MjModel.from_xml_string(_without_shapes(description))
         self._model.opt.timestep = period_s

@@ -7,6 +7,16 @@ from typing import Any, ClassVar
 import builtin_interfaces.msg
 import numpy as np
 
+class Bool:
+    SLOT_TYPES: ClassVar[Any]
+    @property
+    def data(self) -> bool: ...
+    @data.setter
+    def data(self, value: bool) -> None: ...
+    def __init__(self, *, data: bool = ...) -> None: ...
+    @classmethod
+    def get_fields_and_field_types(cls) -> dict[str, str]: ...
+
 class ColorRGBA:
     SLOT_TYPES: ClassVar[Any]
     @property

@@ -169,7 +169,7 @@ class StopTrial:
         if not stop.lost:
             return set()
         whole = self.rig.body is not None and stop.lost == "arm"
-        sides = list(self.rig.sides) if whole else [self._first]
+        sides: list[Side] = list(self.rig.sides) if whole else [self._first]
         return {(side, stop.lost) for side in sides}
 
     def _try(self, row: Row, stop: Stop, moving: Moving, rogue: bool) -> None:
