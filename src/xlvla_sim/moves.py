@@ -31,8 +31,10 @@ PALM_DEPTH = 0.017
 OPENED = 0.147
 """As far as every hand opens [m]."""
 
-SQUEEZE = 0.03
-"""How much narrower than the thing a hand wants to close [m]."""
+SQUEEZE = 0.045
+"""How much narrower than the thing a hand wants to close [m]: less, and a shaken bottle slips out of an
+Inspire hand, whose fingers follow the latent less far.
+"""
 
 APPROACH_SPREAD = np.array([0.015, 0.015, 0.015, 0.06, 0.06, 0.06])
 """How much the way to a thing varies before it becomes straight, position [m] and angles [rad]."""

@@ -131,11 +131,11 @@ def test_a_hand_that_closes_closes_the_hand_it_is_retargeted_to(codec, side):
 
 
 def test_the_codec_without_cross_hand_terms_keeps_no_term_between_hands():
-    apart, default = preset("apart"), preset("default")
+    apart, tips = preset("apart"), preset("tips")
     for recipe in (apart, apart.settled):
         assert not any((recipe.distance, recipe.direction, recipe.smooth, recipe.clear))
     same = replace(
-        default,
+        tips,
         name="apart",
         distance=0.0,
         direction=0.0,
