@@ -32,8 +32,8 @@ OPENED = 0.147
 """As far as every hand opens [m]."""
 
 SQUEEZE = 0.045
-"""How much narrower than the thing a hand wants to close [m]: less, and a shaken bottle slips out of an
-Inspire hand, whose fingers follow the latent less far.
+"""How much narrower than the thing a hand wants to close [m]: with less a shaken bottle slips out
+of an Inspire hand, whose fingers follow the latent less far.
 """
 
 APPROACH_SPREAD = np.array([0.015, 0.015, 0.015, 0.06, 0.06, 0.06])
