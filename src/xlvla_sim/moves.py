@@ -25,8 +25,10 @@ Orientation: TypeAlias = float | Literal["upright"] | None
 upright; or not at all.
 """
 
-PALM_DEPTH = 0.017
-"""About how far out of the flange's axis the palm of a flat hand is [m]."""
+PALM_DEPTH = 0.013
+"""About how far out of the flange's axis the palm of a flat hand is [m]; a bottle 4 mm further out is
+lost by an Inspire hand on a G1 that turns it to pour.
+"""
 
 OPENED = 0.147
 """As far as every hand opens [m]."""
