@@ -26,8 +26,8 @@ upright; or not at all.
 """
 
 PALM_DEPTH = 0.013
-"""About how far out of the flange's axis the palm of a flat hand is [m]; a bottle 4 mm further out is
-lost by an Inspire hand on a G1 that turns it to pour.
+"""About how far out of the flange's axis the palm of a flat hand is [m]; a bottle 4 mm further
+out is lost by an Inspire hand on a G1 that turns it to pour.
 """
 
 OPENED = 0.147
