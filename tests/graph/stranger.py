@@ -18,7 +18,7 @@ from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from strange_messages import strange
 
 from xlvla import graph
@@ -50,7 +50,7 @@ decides.
 
 PICTURES = (Image, CompressedImage)
 """Strange ones are recorded as what they are, as all that is not too large: the verdict says what
-is wrong.
+is wrong. A Bool is never too large.
 """
 
 UNREAD = {("sim", "/clock"), ("recorder", "/clock"), ("recorder", "/robot_description")}
@@ -353,7 +353,7 @@ def took_everything(attacked: Attacked, node: str) -> None:
     read = {
         topic: kind
         for topic, kind in target.subscriptions.items()
-        if (node, topic) not in UNREAD and not (node == "recorder" and kind in PICTURES)
+        if (node, topic) not in UNREAD and not (node == "recorder" and kind in (*PICTURES, Bool))
     }
     stranger.until_counted(node, read)
     for _, orders in ASKED.get(node, ()):

@@ -123,17 +123,24 @@ class WorldNode(RigNode):
             ) from None
 
     def answer_resets(self, world: World) -> None:
+        # What is no seed is refused when it is said, not when it is needed.
+        self._hear_seed()
         while not self._resets.empty():
             asked = self._resets.get()
             if not asked.set_running_or_notify_cancel():
                 # The caller has given up.
                 continue
             self.begun += 1
-            said = self._seeds.newest()
-            self.seed = self._next_seed if said is None else said
-            self._next_seed = self.seed + 1
+            self._hear_seed()
+            self.seed = self._next_seed
+            self._next_seed += 1
             self.begin_again(world)
             asked.set_result(self._state(world))
+
+    def _hear_seed(self) -> None:
+        said = self._seeds.newest()
+        if said is not None:
+            self._next_seed = said
 
     @property
     def episode(self) -> int:
