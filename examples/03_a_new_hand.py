@@ -20,11 +20,11 @@ from xlvla import catalog
 from xlvla.codec import SHIPPED, Codec
 from xlvla.kinematics import fingertips
 from xlvla_policy.latent.new_hand import NewHandTrainer, add
-from xlvla_policy.latent.recipe import DEFAULT
+from xlvla_policy.latent.recipe import TIPS
 from xlvla_policy.latent.training import on_threads
 
 WEIGHTS = Path("tripod.safetensors")
-FIRST_LOOK = replace(DEFAULT, orthogonal=False, batch=64, pool=16384, templates=256, clear=0.0)
+FIRST_LOOK = replace(TIPS, orthogonal=False, batch=64, pool=16384, templates=256, clear=0.0)
 XHAND_PINCH = np.array([1.16, 1.02, 0.0, 0.0, 1.31, 0.39, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
