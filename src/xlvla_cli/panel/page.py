@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import viser
 
+from xlvla.control_source import NOBODY
 from xlvla.rig import Rig
 from xlvla.screen import number
 from xlvla_cli.panel.curves import Curves
@@ -25,7 +26,6 @@ from xlvla_cli.panel.words import (
     CLOSE_CLUTCH,
     END_STOP,
     ENGAGE,
-    NOBODY,
     OPEN_CLUTCH,
     START_POLICY,
     STOP_POLICY,

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from xlvla.rig import Rig
 from xlvla_cli.panel.seen import LATE_S, Seen
 
-NOBODY = "nobody"
-"""The source that is chosen where none is to drive: no source bears this name."""
-
 Mood = str
 """good, busy, warning or bad."""
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.publisher import Publisher
-from std_msgs.msg import String
 
+from xlvla.control_source import NOBODY
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.ros import convert, statuses, topics
@@ -22,7 +22,6 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Part, Side, Source
 from xlvla_cli.ros.operator import Operator
 
 SOURCE: Source = "replay"
-NO_SOURCE = "nobody"
 RELEASE_S = 0.2
 AHEAD = 4
 """A chunk is published every this many frames."""
@@ -66,6 +65,7 @@ class Replayer:
     """
 
     def __init__(self, operator: Operator, rig: Rig, idle: Callable[[], None] = lambda: None):
+        self._operator = operator
         self._rig = rig
         self._idle = idle
         self._clock = SimClock(operator.node, rig.sim.speed) if rig.sim else Clock()
@@ -77,7 +77,6 @@ class Replayer:
         self._chunks = {
             side: _publisher(operator, topics.chunk(side, SOURCE)) for side in rig.sides
         }
-        self._source = _publisher(operator, topics.SOURCE)
         self._names: dict[Side, list[str]] = {}
         for side in rig.sides:
             self._names[side] = [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")]
@@ -91,7 +90,7 @@ class Replayer:
         first: Poses = {side: rows[0] for side, rows in frames.items()}
         begin = self._approach(first, approach)
         progress(f"{_count(begin) / CHUNK_HZ:.1f} s to where it begins")
-        self._source.publish(String(data=SOURCE))
+        self._operator.let_drive(SOURCE)
         try:
             self._follow(begin)
             self._refuse_unless_near(first)
@@ -118,9 +117,9 @@ class Replayer:
 
     def _release_source(self) -> None:
         """Motion drops a chunk when another source is selected; afterwards any source may drive."""
-        self._source.publish(String(data=NO_SOURCE))
+        self._operator.let_drive(NOBODY)
         time.sleep(RELEASE_S)
-        self._source.publish(String(data=""))
+        self._operator.let_drive("")
 
     def _here(self) -> dict[Side, np.ndarray]:
         give_up = time.monotonic() + WAIT_S

@@ -59,6 +59,7 @@ class Operator:
         self._button = self._publisher(topics.BUTTON)
         self._keys = self._publisher(topics.TELEOP_KEYS)
         self._seed = self._publisher(topics.SIM_SEED)
+        self._source = self._publisher(topics.SOURCE)
         self._stop = StopPublisher(self.node, "operator")
         self._stopped = False
         self._stop_lock = threading.Lock()
@@ -205,6 +206,10 @@ class Operator:
                 self._stop.close()
                 self._stop = StopPublisher(self.node, "operator")
                 self._stopped = False
+
+    def let_drive(self, source: str) -> None:
+        """Says whose chunks motion may play: a source, `NOBODY` for nobody's, '' for anybody's."""
+        self._source.publish(String(data=source))
 
     def instruct(self, sentence: str) -> None:
         self._instruction.publish(String(data=sentence))

@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from std_msgs.msg import String
-
+from xlvla.control_source import NOBODY
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.ros import topics
 from xlvla.ros.forms import LONGEST_WORDS
 from xlvla.ros.stop import StopReader
 from xlvla.types import Part, Side
-from xlvla_cli.panel.words import NOBODY
 from xlvla_cli.ros.operator import Operator
 
 AFTER_STOP_S = 1.0
@@ -41,9 +39,6 @@ class PanelOrders:
     def __init__(self, operator: Operator, rig: Rig):
         self._operator = operator
         self._rig = rig
-        self._source = operator.node.create_publisher(
-            topics.SOURCE.type, topics.SOURCE.relative, topics.SOURCE.qos
-        )
         # Guards what is being done, and when a stop was asked for last.
         self._lock = threading.Lock()
         self._doing = ""
@@ -114,7 +109,7 @@ class PanelOrders:
         """Says whose chunks motion may play; `NOBODY` for nobody's."""
 
         def order() -> str:
-            self._source.publish(String(data=source))
+            self._operator.let_drive(source)
             return "nobody drives: the robot holds" if source == NOBODY else f"{source} may drive"
 
         self._begin(f"the choice of {source}", order, answer)

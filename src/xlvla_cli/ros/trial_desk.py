@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from std_msgs.msg import String
 
 from xlvla import graph
+from xlvla.control_source import NOBODY, POLICY
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.robot import rig_description
 from xlvla.ros import camera_publisher, convert, forms, neighbours, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor
-from xlvla_cli.panel.words import NOBODY
 from xlvla_cli.ros.controls import Controls
 from xlvla_cli.ros.operator import Operator
 
@@ -48,9 +47,6 @@ class TrialDesk:
         self.controls = Controls(operator, rig)
         self._rig = rig
         node = operator.node
-        self._source = node.create_publisher(
-            topics.SOURCE.type, topics.SOURCE.relative, topics.SOURCE.qos
-        )
         self._motion = Reader(node, topics.MOTION_STATUS, statuses.MOTION)
         self._descriptions = Reader(node, topics.ROBOT_DESCRIPTION)
         self._cameras: dict[str, Reader[Any]] = {}
@@ -112,10 +108,10 @@ class TrialDesk:
 
     def hold(self) -> None:
         """Nobody's chunks are played: the robot brakes and holds."""
-        self._source.publish(String(data=NOBODY))
+        self.operator.let_drive(NOBODY)
 
     def let_policy_drive(self) -> None:
-        self._source.publish(String(data="policy"))
+        self.operator.let_drive(POLICY)
 
     def go_home(self) -> None:
         """Moves to where an episode starts, and waits until it is there; XlvlaError where it does

@@ -6,15 +6,9 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from xlvla import topics
+from xlvla.control_source import POLICY, TELEOP
 from xlvla.errors import XlvlaError
-from xlvla.types import Source
 from xlvla_drivers.motion.chunk import Refused
-
-OPERATOR: Source = "teleop"
-"""The source that may take the robot from another while it drives."""
-
-POLICY: Source = "policy"
-"""The source it is taken from."""
 
 
 class Level(IntEnum):
@@ -147,7 +141,7 @@ class Authority:
         """The operator takes the robot; returns whether the policy is disengaged by it."""
         if not self.moves or self.taken_over or self._wanted not in (None, POLICY):
             return False
-        self.driver = OPERATOR
+        self.driver = TELEOP
         self.taken_over = True
         return True
 

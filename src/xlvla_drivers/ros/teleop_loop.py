@@ -18,22 +18,20 @@ from std_msgs.msg import Bool, String
 
 from xlvla import operator_hand
 from xlvla.codec import Codec
+from xlvla.control_source import POLICY, TELEOP
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, forms, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.teleop import TeleopConfig
-from xlvla.types import Side, Source
+from xlvla.types import Side
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.ros.shown_pictures import ShownPictures
 from xlvla_drivers.ros.teleop_side import TeleopSide
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.operator import Sample
-
-SOURCE: Source = "teleop"
-"""The name of teleoperation as a source of chunks."""
 
 LOOK_S = 0.01
 """How often silence, motion's status and requests are noticed while no sample comes."""
@@ -54,9 +52,6 @@ STATUS_S = 0.2
 """The status is published at least this often."""
 
 CLUTCH_TIMEOUT_S = 3.0
-
-POLICY: Source = "policy"
-"""The source that the operator may take the robot from."""
 
 HAND_OVER_S = 2.0
 """Motion says within this that the robot has changed hands, or the request is withdrawn: a clutch
@@ -94,7 +89,7 @@ class TeleopLoop:
             hand = None
             if "hand" in node.rig.parts_of(side):
                 hand = fingers(teleop.fingers, node.rig.hand(side), side, codec, operator)
-            self._sides[side] = TeleopSide(node, side, hand, SOURCE)
+            self._sides[side] = TeleopSide(node, side, hand, TELEOP)
         self._source = registry.source(node.rig, node)
         self._pictures: ShownPictures | None = None
         if teleop.camera:
@@ -258,7 +253,7 @@ class TeleopLoop:
 
     @property
     def _other_drives(self) -> bool:
-        return self._state["source"] not in ("", SOURCE)
+        return self._state["source"] not in ("", TELEOP)
 
     def _forget(self, why: str) -> None:
         for side in self._sides.values():
@@ -304,9 +299,9 @@ class TeleopLoop:
         if self._other_drives and source != POLICY:
             raise XlvlaError(
                 f"'{source}' drives until motion is engaged again, or "
-                f"'{SOURCE}' is published on {topics.SOURCE.name}"
+                f"'{TELEOP}' is published on {topics.SOURCE.name}"
             )
-        is_policys = source == POLICY or (self._node.rig.policy is not None and source != SOURCE)
+        is_policys = source == POLICY or (self._node.rig.policy is not None and source != TELEOP)
         if not is_policys:
             answer.set_result(self._close(now_ns))
             return
@@ -323,7 +318,7 @@ class TeleopLoop:
 
     def _finish(self, hand_over: HandOver, now_ns: int) -> None:
         """Answers once motion has said who drives."""
-        is_ours = self._state["source"] == SOURCE
+        is_ours = self._state["source"] == TELEOP
         in_time = time.monotonic() < hand_over.until_s
         if in_time and is_ours != hand_over.taken:
             return
