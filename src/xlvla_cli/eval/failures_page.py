@@ -10,27 +10,15 @@ from pathlib import Path
 from xlvla.paper import code
 from xlvla_cli.eval.failure import KINDS, UNTOLD
 from xlvla_cli.eval.trial import Outcome, Trial, video_path
+from xlvla_data.report import style
 
 FILE = "failures.html"
 
-SHOWN = "#t=0.1"
-"""What a film that was not begun shows: its first pictures, instead of nothing."""
-
 Failure = tuple[Trial, Outcome]
-
-CSS = """
-.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px; }
-.films video, .films .none { width: 100%; aspect-ratio: 4 / 3; background: #e3e7ed;
-  border-radius: 6px; display: block; }
-.films .none { display: grid; place-items: center; color: #5a6270; }
-.films b { display: block; margin-top: 6px; }
-"""
 
 
 def write(outcomes: Sequence[Failure], title: str, folder: Path) -> None:
     """Writes the page beside the films' folder."""
-    from xlvla_data.report import style
-
     failures = [(trial, outcome) for trial, outcome in outcomes if not outcome.success]
     sections = [_head(failures, len(outcomes), title)]
     if failures:
@@ -39,13 +27,7 @@ def write(outcomes: Sequence[Failure], title: str, folder: Path) -> None:
     for kind, _ in counted.most_common():
         some = [failure for failure in failures if _kind(failure[1]) == kind]
         sections.append(_section(kind, some, folder))
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{style.CSS}{CSS}</style>"
-    )
-    body = "\n".join(sections)
-    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
-    (folder / FILE).write_text(page)
+    (folder / FILE).write_text(style.document(title, "\n".join(sections), style.FILMS))
 
 
 def _kind(outcome: Outcome) -> str:
@@ -94,14 +76,11 @@ def _section(kind: str, failures: Sequence[Failure], folder: Path) -> str:
 
 def _film(trial: Trial, outcome: Outcome, folder: Path) -> str:
     path = video_path(trial, folder)
-    shown = "<div class=none>no film</div>"
-    if path.is_file():
-        source = escape(path.relative_to(folder).as_posix())
-        shown = f'<video controls muted preload=metadata src="{source}{SHOWN}"></video>'
+    source = path.relative_to(folder).as_posix() if path.is_file() else ""
     name = f"{code(trial.task)} {'+'.join(trial.hands)}, seed {trial.seed}"
     came = f"came to {outcome.stage:.0%} of the stages in {outcome.time_s:.1f} s: {outcome.text}"
     caption = f"<b>{escape(name)}</b>{escape(came)}<br>{escape(outcome.facts)}"
-    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+    return style.film(source, caption)
 
 
 def _anchor(kind: str) -> str:

@@ -80,13 +80,7 @@ def write(plan: EvidenceChoice, all_steps: Steps, out: Path) -> None:
         _section("Validation while training", _curves(all_steps)),
         _section("Commands", _commands(all_steps)),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Evidence</title><style>{style.CSS}{CSS}</style>"
-    )
-    body = "\n".join(sections)
-    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
-    files.write_text(out / FILE, page)
+    files.write_text(out / FILE, style.document("Evidence", "\n".join(sections), CSS))
 
 
 def trials(folder: Path) -> list[Played] | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from xlvla.hand import Hand
 from xlvla.types import SIDES
-from xlvla_data.report.style import CSS
+from xlvla_data.report import style
 
 if TYPE_CHECKING:
     from xlvla_sim.hand_import.pictures import HandPictures
@@ -44,9 +44,7 @@ def document(hand: Hand) -> str:
     body += _limits(hand, sides)
     for pictures in sides:
         pictures.close()
-    title = escape(hand.title)
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{CSS}{OWN_CSS}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+    return style.document(hand.title, body, OWN_CSS)
 
 
 def _head(hand: Hand, sides: list[HandPictures]) -> str:

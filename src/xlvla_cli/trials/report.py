@@ -13,18 +13,10 @@ from xlvla_cli.trials.results import Comparison, Row, comparisons, rated, rows, 
 from xlvla_cli.trials.series import Series, Trial
 from xlvla_data.report import style
 
-SHOWN = "#t=0.1"
-"""What a film that was not begun shows: its first pictures, instead of nothing."""
-
 COLOURS = ("#3566c0", "#c2571a", "#2b8a3e", "#8b3fb0", "#0b7f8a", "#a8326d")
 """Of contenders, in their order."""
 
 CSS = """
-.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 16px; }
-.films video, .films .none { width: 100%; aspect-ratio: 4 / 3; background: #e3e7ed;
-  border-radius: 6px; display: block; }
-.films .none { display: grid; place-items: center; color: #5a6270; }
-.films b { display: block; margin-top: 6px; }
 .scene { display: flex; flex-wrap: wrap; gap: 16px; }
 .scene figure { flex: 1 1 280px; max-width: 420px; }
 h3 { font-size: 15px; margin: 14px 0 8px; color: #5a6270; }
@@ -55,13 +47,7 @@ def write(series: Series, films: Mapping[int, str], path: Path) -> Path:
         _table(series),
         _films(series, films),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{style.CSS}{CSS}</style>"
-    )
-    body = "\n".join(sections)
-    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
-    files.write_text(path, page)
+    files.write_text(path, style.document(title, "\n".join(sections), style.FILMS + CSS))
     return path
 
 
@@ -222,11 +208,7 @@ def _films(series: Series, films: Mapping[int, str]) -> str:
 
 
 def _film(series: Series, trial: Trial, films: Mapping[int, str]) -> str:
-    shown = "<div class=none>no film</div>"
-    if trial.number in films:
-        source = escape(films[trial.number])
-        shown = f'<video controls muted preload=metadata src="{source}{SHOWN}"></video>'
     name = f"{_dot(trial.contender)}{escape(series.contenders[trial.contender].name)}"
     came = f"trial {trial.number}, {trial.stage:.2f} in {trial.time_s:.1f} s: {trial.end}"
     caption = f"<b>{name}</b>{escape(came)}<br>{escape(trial.notes)}"
-    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+    return style.film(films.get(trial.number, ""), caption)

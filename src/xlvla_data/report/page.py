@@ -13,9 +13,8 @@ import numpy as np
 
 from xlvla.types import SIDES, Side
 from xlvla_data import jpeg
-from xlvla_data.report import figures
+from xlvla_data.report import figures, style
 from xlvla_data.report.gather import Overview, Sample
-from xlvla_data.report.style import CSS, RC
 from xlvla_data.store import Stored
 from xlvla_data.summary import SAID, Group, pair
 from xlvla_data.verdict import COLOURS
@@ -30,7 +29,7 @@ def write(overview: Overview, title: str, html: Path, png: Path) -> None:
     import matplotlib
 
     html.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(style.RC):
         html.write_text(_document(overview, title))
         _overview(overview).savefig(png, dpi=110)
 
@@ -39,9 +38,7 @@ def _document(overview: Overview, title: str) -> str:
     sections = [_head(overview, title), _table(overview), _plots(overview)]
     sections += _spans(overview)
     sections += [_sample(sample) for sample in overview.samples]
-    body = "\n".join(sections)
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{CSS}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+    return style.document(title, "\n".join(sections))
 
 
 def _head(overview: Overview, title: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 RC: dict[str, Any] = {
@@ -50,3 +51,32 @@ figcaption { color: #5a6270; font-size: 13px; }
 .strip { display: flex; gap: 4px; }
 .strip img { flex: 1 1 0; min-width: 0; border-radius: 4px; }
 """
+
+FILMS = """
+.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px; }
+.films video, .films .none { width: 100%; aspect-ratio: 4 / 3; background: #e3e7ed;
+  border-radius: 6px; display: block; }
+.films .none { display: grid; place-items: center; color: #5a6270; }
+.films b { display: block; margin-top: 6px; }
+"""
+"""More of it, for pages with films."""
+
+SHOWN = "#t=0.1"
+"""What a film that was not begun shows: its first pictures, instead of nothing."""
+
+
+def document(title: str, body: str, css: str = "") -> str:
+    """A page in this manner; `body` is HTML, `css` what it has of its own."""
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{CSS}{css}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def film(source: str, caption: str) -> str:
+    """A film at this address, '' where there is none; `caption` is HTML."""
+    shown = "<div class=none>no film</div>"
+    if source:
+        shown = f'<video controls muted preload=metadata src="{escape(source)}{SHOWN}"></video>'
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
