@@ -165,12 +165,23 @@ def with_policy(rig: Rig, policy: str) -> Rig:
         raise XlvlaError(f"rig '{rig.name}' needs a `sim` section to be evaluated")
     if policy == "expert":
         return rig
+    known = ("expert", *catalog.policies(), "or the path of a weights file")
+    return named_policy(rig, policy, known)
+
+
+def named_policy(rig: Rig, policy: str, known: Sequence[str]) -> Rig:
+    """A rig with one of the catalogue's policies, or a weights file; XlvlaError where it is
+    neither.
+
+    Args:
+        known: what that line says there is.
+    """
+    from xlvla import catalog
+
     if policy in catalog.policies():
         return rig_file.with_choices(rig, policy=policy)
     if not Path(policy).exists():
-        raise unknown(
-            "policy", policy, ("expert", *catalog.policies(), "or the path of a weights file")
-        )
+        raise unknown("policy", policy, known)
     kind = rig.policy.type if rig.policy else "xlvla"
     return rig_file.with_choices(rig, policy=kind, checkpoint=policy)
 

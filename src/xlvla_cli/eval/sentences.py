@@ -146,10 +146,10 @@ def write(played: Sequence[tuple[Asked, Outcome]], policy: str, out: Path) -> No
 
 
 def show(found: Sequence[Table], console: Console) -> None:
-    from rich.table import Table as Shown
+    from xlvla_cli.tables import table as empty
 
     for table in found:
-        shown = Shown(*table.head, title=table.title)
+        shown = empty(table.title, *table.head)
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)

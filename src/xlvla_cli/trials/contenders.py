@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xlvla import catalog, rig_file
-from xlvla.errors import XlvlaError, unknown
+from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
+from xlvla_cli.eval import named_policy
 from xlvla_cli.trials.series import Contender
 
 
@@ -42,13 +43,11 @@ def fit(rig: Rig, name: str) -> Rig:
             raise XlvlaError(f"{name} has no `policy`")
         document = replace(rig, policy=policy).document()
         return rig_file.from_document(document, name)
-    if name in catalog.policies():
-        return rig_file.with_choices(rig, policy=name)
-    if not Path(name).exists():
-        known = (*catalog.policies(), "or the path of a weights file or of a rig's YAML file")
-        raise unknown("policy", name, known)
-    kind = rig.policy.type if rig.policy else "xlvla"
-    return rig_file.with_choices(rig, policy=kind, checkpoint=str(Path(name).resolve()))
+    if name not in catalog.policies() and Path(name).exists():
+        # The trials are run from any folder.
+        name = str(Path(name).resolve())
+    known = (*catalog.policies(), "or the path of a weights file or of a rig's YAML file")
+    return named_policy(rig, name, known)
 
 
 def acting(rig: Rig, contender: Contender, sentence: str) -> Rig:

@@ -11,6 +11,7 @@ from typing import Protocol
 from xlvla.errors import XlvlaError
 from xlvla.screen import Screen
 from xlvla_cli.keys import Keys
+from xlvla_cli.trials import series
 
 LOOK_S = 0.05
 
@@ -34,7 +35,13 @@ Press = Callable[[str], str]
 
 
 class Judge(Protocol):
-    """A person at a terminal, or the simulation."""
+    """A person at a terminal, or the simulation.
+
+    Attributes:
+        name: as a trial keeps it.
+    """
+
+    name: series.Judge
 
     def wait(self, what: str, look: Look, ready: Callable[[], bool]) -> None:
         """Returns when what is asked for was done and `ready` says so, too."""
@@ -56,6 +63,8 @@ class Judge(Protocol):
 class Simulation:
     """Waits for nobody, and believes what the simulation saw."""
 
+    name: series.Judge = "simulation"
+
     def wait(self, what: str, look: Look, ready: Callable[[], bool]) -> None:
         look()
         while not ready():
@@ -75,6 +84,8 @@ class Person:
     """A person at a terminal, whose other keys do what they do in `xlvla run`; a context
     manager.
     """
+
+    name: series.Judge = "person"
 
     def __init__(self, screen: Screen, press: Press):
         self._screen = screen

@@ -17,6 +17,7 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla_cli.options import Domain
 from xlvla_cli.trials import Folder
 from xlvla_cli.trials.new import how_to_go_on, rig_path
+from xlvla_cli.trials.score import scored_with
 from xlvla_cli.trials.series import Series, Trial, load
 
 if TYPE_CHECKING:
@@ -315,15 +316,8 @@ class Session:
             self._keep(replace(self.trial, state="begun"))
             self.screen.say(f"{self._name} is played again")
             return
-        from xlvla_cli.trials.judges import Person
-
-        scored = replace(
-            self.trial,
-            state="scored",
-            stage=verdict.stages / every,
-            success=verdict.stages == every,
-            notes=verdict.notes,
-            judge="person" if isinstance(self.judge, Person) else "simulation",
+        scored = scored_with(
+            self.trial, verdict.stages, every, verdict.notes, judge=self.judge.name
         )
         self._keep(scored)
         with contextlib.suppress(XlvlaError):

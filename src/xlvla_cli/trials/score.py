@@ -9,7 +9,7 @@ import typer
 
 from xlvla.errors import XlvlaError
 from xlvla_cli.trials import Folder
-from xlvla_cli.trials.series import Trial, load
+from xlvla_cli.trials.series import Judge, Trial, load
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +47,10 @@ def score(
     typer.echo(f"trial {number}: {stages} of {every} stages")
 
 
-def scored_with(trial: Trial, stages: int, every: int, notes: str) -> Trial:
-    """A trial that a person has scored: so many stages of all of them."""
+def scored_with(
+    trial: Trial, stages: int, every: int, notes: str, judge: Judge = "person"
+) -> Trial:
+    """A trial that was scored: so many stages of all of them."""
     if not 0 <= stages <= every:
         raise XlvlaError(f"the task {trial.task} has {every} stages: say 0 to {every}")
     return replace(
@@ -57,7 +59,7 @@ def scored_with(trial: Trial, stages: int, every: int, notes: str) -> Trial:
         stage=stages / every,
         success=stages == every,
         notes=notes,
-        judge="person",
+        judge=judge,
     )
 
 
