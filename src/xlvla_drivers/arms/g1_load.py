@@ -17,6 +17,7 @@ from xlvla.humanoid import in_rig
 from xlvla.kinematics import Kinematics
 from xlvla.robot import humanoid_description
 from xlvla.types import NONE, SIDES, Side, scoped
+from xlvla.urdf import Urdf
 from xlvla_drivers.arms.g1_frames import ARM, JOINTS, WAIST
 
 _UPPER = slice(WAIST.start, ARM["right"].stop)
@@ -72,15 +73,21 @@ class Load:
         return torques
 
 
-def _holding(hands: Mapping[Side, str]) -> Kinematics:
-    """The body with these hands, which are open."""
-    body = catalog.humanoid("g1")
+def with_hands(hands: Mapping[Side, str]) -> Urdf:
+    """The URDF of a G1 with these hands, which are open."""
     arm = catalog.arm("g1")
     arms: dict[Side, tuple[Arm, Hand]] = {}
     for side in SIDES:
         arms[side] = (arm, catalog.hand_of_side(hands.get(side, NONE)))
+    return humanoid_description(catalog.humanoid("g1"), arms)
+
+
+def _holding(hands: Mapping[Side, str]) -> Kinematics:
+    """The body with these hands."""
+    body = catalog.humanoid("g1")
+    arm = catalog.arm("g1")
     joints = [
         *(in_rig(joint) for joint in body.waist),
         *(scoped(side, "arm", joint) for side in SIDES for joint in arm.joints),
     ]
-    return Kinematics(humanoid_description(body, arms), joints)
+    return Kinematics(with_hands(hands), joints)

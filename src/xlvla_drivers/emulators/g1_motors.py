@@ -13,12 +13,10 @@ import mujoco
 import numpy as np
 
 from xlvla import catalog
-from xlvla.arm import Arm
-from xlvla.hand import Hand
 from xlvla.humanoid import in_rig
-from xlvla.robot import humanoid_description
 from xlvla.types import SIDES, Side, scoped
 from xlvla.urdf import Urdf
+from xlvla_drivers.arms.g1_load import with_hands
 
 LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
 """Joints of a leg in the order of their motors."""
@@ -68,10 +66,7 @@ class Motors:
     def __init__(self, carries: Mapping[Side, str], period_s: float):
         body = catalog.humanoid("g1")
         arm = catalog.arm("g1")
-        arms: dict[Side, tuple[Arm, Hand]] = {}
-        for side in SIDES:
-            arms[side] = (arm, catalog.hand_of_side(carries[side]))
-        description = humanoid_description(body, arms)
+        description = with_hands(carries)
         self._model = mujoco.MjModel.from_xml_string(_without_shapes(description))
         self._model.opt.timestep = period_s
         assert arm.impedance is not None
